@@ -1,4 +1,4 @@
-"""What a feature kernel and a feature are: declarations that the catalogue lists and the fuser reads.
+"""What a feature kernel and a feature are: declarations that are listed, and fused into one step.
 
 A *kernel* is a compiled step with its own memory and one or more outputs (MACD has three). A
 *feature* is one output of a kernel with parameters chosen, on a clock: ``m5_rsi_14`` is the output
@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+
+class FeatureError(ValueError):
+    """A feature or a set of features was declared wrongly."""
+
 
 #: What a kernel may ask for, in the order it receives them after its memory.
 INPUTS = ("bar", "day", "quotes")
@@ -49,7 +54,7 @@ class FeatureKernel:
     `params`, and the outputs go to ``row[at], row[at + 1], ...``: NaN until warm.
 
     The prices of the bar are finite and positive (the fused step refuses others), the day is the
-    one in force at the bar's end. A row of `quotes` that has had no quote yet is all zeros.
+    trading day that the bar lies in. A row of `quotes` that has had no quote yet is all zeros.
 
     Attributes:
         name: unique in the catalogue; also the file-local prefix of step and state.

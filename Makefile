@@ -1,0 +1,63 @@
+# aitrading: `make` lists what can be done. Everything runs in .venv, which `make setup` builds.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON_IN_VENV := .venv/bin/python
+JOBS ?= 2
+ARGS ?=
+
+# Compiled kernels stay inside the checkout, so that a clone owes nothing to the home folder.
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/kernels
+# pyright runs on the node of the lock, and does not ask a registry whether it is the newest.
+export PYRIGHT_PYTHON_GLOBAL_NODE = 0
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+.PHONY: help setup demo test lint bench battery simulate up down lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## make .venv with everything in it (needs Python 3.11 only)
+
+.venv/.installed: pyproject.toml requirements.lock deploy/setup/install.sh
+	@deploy/setup/install.sh
+
+demo: setup ## run a backtest on built-in data and write its report to var/demo/report.html
+	@$(PYTHON_IN_VENV) -m ml.backtest --demo $(ARGS)
+
+test: setup ## run the tests; JOBS=4 for more at once, ARGS="-k spread" to choose
+	@$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+lint: setup ## check style, types and the direction of imports
+	@echo "==> ruff check" && .venv/bin/ruff check
+	@echo "==> ruff format" && .venv/bin/ruff format --check
+	@echo "==> pyright" && .venv/bin/pyright --pythonpath $(PYTHON_IN_VENV)
+	@echo "==> lint-imports" && .venv/bin/lint-imports --no-logo
+
+bench: setup ## measure speed and write docs/performance.md
+	@$(PYTHON_IN_VENV) tests/performance/bench.py $(ARGS)
+
+battery: ## prove the learning pipeline on planted and absent signals (comes later)
+	@echo "make battery comes with the learning pipeline (ml): there is no training to put to the test yet."
+
+simulate: ## run the whole platform against simulated faults (comes later)
+	@echo "make simulate comes with the order path (mt5_gateway): there is no execution to disturb yet."
+
+up: ## start the platform on this machine (comes later)
+	@echo "make up comes with the trading loop (realtime.loop, NATS): there are no services to start yet."
+
+down: ## stop the platform on this machine (comes later)
+	@echo "make down comes with the trading loop (realtime.loop, NATS): there are no services to stop yet."
+
+lock: setup ## rewrite requirements.lock from pyproject.toml; UPGRADE=1 for newer versions
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile pyproject.toml \
+	  --universal --python-version 3.11 --all-extras --generate-hashes --quiet --system-certs \
+	  --constraint deploy/setup/ceilings.txt $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	@git diff --stat -- requirements.lock || true
+
+clean: ## remove .venv, caches and the demo's report
+	@rm -rf .venv .cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist var/demo
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
