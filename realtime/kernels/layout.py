@@ -5,10 +5,7 @@ them are in price units; volumes are lots; money is in the account currency unle
 otherwise; a missing price is NaN; an absent index is -1; flags are 0 or 1 in an ``i8``.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 TICK = np.dtype(
     [
@@ -108,7 +105,7 @@ SPEC = np.dtype(
         ("slippage_spread_fraction", "f8"),  # plus this fraction of the spread of the moment
         ("slippage_points_per_lot", "f8"),  # plus linear impact
         ("liquidity_lots", "f8"),  # available a quote and side; 0 = unlimited
-        ("first_day", "i8"),  # rows of this symbol's calendar in Desk.days: [first_day, last_day)
+        ("first_day", "i8"),  # rows of this symbol's calendar in DESK days: [first_day, last_day)
         ("last_day", "i8"),
     ],
     align=True,
@@ -125,8 +122,8 @@ ACCOUNT = np.dtype(
         ("stop_out_level", "f8"),  # margin level (equity / margin) below which positions close
         ("money_digits", "i8"),  # booked money is rounded to this many digits; -1 = not rounded
         ("mode", "i8"),  # codes.NETTING or codes.HEDGING
-        ("open_positions", "i8"),  # rows of Desk.positions in use
-        ("open_orders", "i8"),  # rows of Desk.orders in use
+        ("open_positions", "i8"),  # rows of DESK positions in use
+        ("open_orders", "i8"),  # rows of DESK orders in use
         ("next_id", "i8"),  # next order, deal or position id
         ("stop_outs", "i8"),
         ("spread_cost", "f8"),  # running totals, account currency, for reports
@@ -322,22 +319,50 @@ RISK_STATE = np.dtype(
 )
 
 
-class Desk(NamedTuple):
-    """Everything one account trades with: single-element or per-symbol structured arrays.
+def desk_dtype(symbols: int, positions: int, orders: int, days: int) -> np.dtype[np.void]:
+    """Return the layout of everything one account trades with, with room for so many rows."""
+    return np.dtype(
+        [
+            ("account", ACCOUNT),
+            ("account_limits", ACCOUNT_LIMITS),
+            ("risk", RISK_STATE),
+            ("symbols", "i8"),  # rows in use of the per-symbol tables below
+            ("position_capacity", "i8"),  # rows of `positions` that may be used
+            ("order_capacity", "i8"),
+            ("specs", SPEC, (symbols,)),
+            ("limits", LIMITS, (symbols,)),
+            ("params", DECISION_PARAMS, (symbols,)),
+            ("intents", DECISION_STATE, (symbols,)),
+            ("signals", SIGNAL, (symbols,)),  # the latest of each symbol
+            ("quotes", QUOTE, (symbols,)),  # the latest of each symbol
+            ("day_rows", "i8", (symbols,)),  # row of `days` in force, -1 before the first tick
+            ("positions", POSITION, (positions,)),  # used rows first, oldest first
+            ("orders", ORDER, (orders,)),  # the same
+            ("days", DAY, (days,)),  # calendars, one after the other
+        ],
+        align=True,
+    )
 
-    A plain tuple of arrays, so that a kernel takes one argument and compiles once for any number
-    of symbols. `positions` and `orders` are tables whose used rows come first, oldest first.
-    """
 
-    account: NDArray[np.void]  # (1,) ACCOUNT
-    account_limits: NDArray[np.void]  # (1,) ACCOUNT_LIMITS
-    risk: NDArray[np.void]  # (1,) RISK_STATE
-    specs: NDArray[np.void]  # (symbols,) SPEC
-    limits: NDArray[np.void]  # (symbols,) LIMITS
-    params: NDArray[np.void]  # (symbols,) DECISION_PARAMS
-    intents: NDArray[np.void]  # (symbols,) DECISION_STATE
-    quotes: NDArray[np.void]  # (symbols,) QUOTE
-    day_rows: NDArray[np.int64]  # (symbols,) row of Desk.days in force, -1 before the first tick
-    days: NDArray[np.void]  # (rows,) DAY of all symbols' calendars
-    positions: NDArray[np.void]  # (capacity,) POSITION
-    orders: NDArray[np.void]  # (capacity,) ORDER
+# One size for every account, so that kernels compile once: a kernel takes a desk as one pointer,
+# which costs nothing to pass (a tuple of arrays would cost a reference count each, at every call).
+DESK_SYMBOLS = 32
+DESK_POSITIONS = 256
+DESK_ORDERS = 256
+DESK_DAYS = 16_384
+DESK = desk_dtype(DESK_SYMBOLS, DESK_POSITIONS, DESK_ORDERS, DESK_DAYS)
+
+TAPE_ROWS = 8_192
+TAPE = np.dtype(
+    [
+        ("n_orders", "i8"),
+        ("n_fills", "i8"),
+        ("n_decisions", "i8"),
+        ("n_samples", "i8"),
+        ("orders", ORDER, (TAPE_ROWS,)),  # finished ones
+        ("fills", FILL, (TAPE_ROWS,)),
+        ("decisions", DECISION, (TAPE_ROWS,)),
+        ("samples", EQUITY, (TAPE_ROWS,)),
+    ],
+    align=True,
+)

@@ -1,0 +1,166 @@
+"""Writes the source of an engine for the features and rules chosen: readable, like hand-written.
+
+The memory of an engine is one record: per symbol `i` the state of its features (``features_i``)
+and the latest row of their values (``row_i``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What the source needs to know of one symbol.
+
+    Attributes:
+        module: name of the generated feature module.
+        bit: bit of the deciding clock in the mask that the features return.
+        columns: (fast, slow) columns of a crossover; empty if signals are given.
+    """
+
+    module: str
+    bit: int
+    columns: tuple[int, ...]
+
+
+_HEAD = '''"""Generated engine: do not edit. One branch a symbol, in the order of the desk's rows."""
+
+from realtime.kernels.bar_quotes import bar_quote_step
+from realtime.kernels.jit import kernel
+from realtime.kernels.strategies import crossover_step
+from realtime.kernels.tape import has_room
+from realtime.kernels.trading import decide_step, on_tick_step, settle_step
+'''
+
+_OBSERVE_HEAD = '''
+
+@kernel
+def observe_step(memory, desk, {event}, symbol, now_ns):
+    """Show the {event} to its symbol's features; whether the deciding clock finished a bar."""
+    day_row = desk["day_rows"][symbol]
+'''
+
+_OBSERVE = """    if symbol == {row}:
+        mask = features_{row}.{step}(
+            memory["features_{row}"], {event}, desk["days"], day_row, desk["quotes"], memory["row_{row}"]
+        )
+{rule}        return mask & {bit} != 0
+"""
+
+_RULE = """        if mask & {bit} != 0:
+            crossover_step(memory["row_{row}"], {fast}, {slow}, now_ns, desk["signals"][{row}])
+"""
+
+_TAKE_HEAD = '''
+
+@kernel
+def take_signal_step(desk, symbol, given, taken):
+    """Put the next given signal of a symbol in force; False if there is none left."""
+'''
+
+_TAKE = """    if symbol == {row}:
+        if taken[{row}] >= len(given[{row}]):
+            return False
+        desk["signals"][{row}] = given[{row}][taken[{row}]]
+        taken[{row}] += 1
+"""
+
+_TICK_FOLD = '''
+
+@kernel
+def engine_step(memory, desk, tick, tape):
+    """Take in one tick of any symbol; whether a decision on it is due (then call `decide_step`)."""
+    on_tick_step(desk, tick, tape)
+    return observe_step(memory, desk, tick, tick["symbol"], tick["time_ns"])
+
+
+@kernel
+def engine_fold(memories, desks, ticks, start, given, taken, tapes):
+    """Step over ticks from `start` until they end or the tape is full; the next index.
+
+    A negative result names the symbol row whose signal is missing: -1 - row.
+    """
+    memory = memories[0]
+    desk = desks[0]
+    tape = tapes[0]
+    for i in range(start, len(ticks)):
+        if not has_room(tape, desk):
+            return i
+        symbol = ticks[i]["symbol"]
+        due = engine_step(memory, desk, ticks[i], tape)
+        if due and not take_signal_step(desk, symbol, given, taken):
+            return -1 - symbol
+        decide_step(desk, symbol, ticks[i]["time_ns"], due, tape)
+    return len(ticks)
+'''
+
+_BAR_FOLD = '''
+
+@kernel
+def engine_step(memory, desk, bar, symbol, tick, path, tape):
+    """Take in one finished bar: its quotes pass the broker, then the features see it."""
+    for k in range(4 - path, 4):
+        bar_quote_step(bar, k, symbol, tick)
+        on_tick_step(desk, tick, tape)
+        if k < 3:
+            settle_step(desk, symbol, tick["time_ns"], tape)
+    return observe_step(memory, desk, bar, symbol, tick["time_ns"])
+
+
+@kernel
+def engine_fold(memories, desks, bars, symbols, ticks, path, start, given, taken, tapes):
+    """Step over bars from `start` until they end or the tape is full; the next index.
+
+    A negative result names the symbol row whose signal is missing: -1 - row.
+    """
+    memory = memories[0]
+    desk = desks[0]
+    tape = tapes[0]
+    tick = ticks[0]
+    for i in range(start, len(bars)):
+        if not has_room(tape, desk):
+            return i
+        symbol = symbols[i]
+        due = engine_step(memory, desk, bars[i], symbol, tick, path, tape)
+        if due and not take_signal_step(desk, symbol, given, taken):
+            return -1 - symbol
+        decide_step(desk, symbol, tick["time_ns"], due, tape)
+    return len(bars)
+'''
+
+
+_LIVE = '''
+
+@kernel
+def live_observe(memories, desks, ticks, i, tapes):
+    """`engine_step` for one call a tick from Python: arrays are cheaper to pass than records."""
+    return engine_step(memories[0], desks[0], ticks[i], tapes[0])
+
+
+@kernel
+def live_decide(desks, symbol, now_ns, due, tapes):
+    """`decide_step` for one call from Python."""
+    decide_step(desks[0], symbol, now_ns, due, tapes[0])
+'''
+
+
+def engine_source(parts: Sequence[Part], fed_by_ticks: bool) -> str:  # noqa: FBT001
+    """Return the source of a module with ``engine_step`` and ``engine_fold``, for ticks or bars."""
+    lines = [_HEAD]
+    for row, part in enumerate(parts):
+        package, _, name = part.module.rpartition(".")
+        lines.append(f"from {package} import {name} as features_{row}\n")
+    event, step = ("tick", "features_step") if fed_by_ticks else ("bar", "features_bar_step")
+    lines.append(_OBSERVE_HEAD.format(event=event))
+    for row, part in enumerate(parts):
+        rule = ""
+        if part.columns:
+            fast, slow = part.columns
+            rule = _RULE.format(row=row, bit=part.bit, fast=fast, slow=slow)
+        lines.append(_OBSERVE.format(row=row, step=step, event=event, rule=rule, bit=part.bit))
+    lines.append("    return False\n")
+    lines.append(_TAKE_HEAD)
+    lines += [_TAKE.format(row=row) for row, part in enumerate(parts) if not part.columns]
+    lines.append("    return True\n")
+    lines.append(_TICK_FOLD + _LIVE if fed_by_ticks else _BAR_FOLD)
+    return "".join(lines)

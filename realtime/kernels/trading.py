@@ -1,0 +1,300 @@
+"""From a signal to orders at the broker: decision, risk, order, for one symbol of a desk.
+
+This is the part of the engine that does not depend on which features are chosen. `act_step` is
+the only way from a wanted position to an order: live and in a backtest.
+"""
+
+import math
+
+import numpy as np
+
+from realtime.kernels.broker import broker_step, execute_arrived_step
+from realtime.kernels.codes import (
+    BUY,
+    DECISION_HOLD,
+    HEDGING,
+    IMMEDIATE_OR_CANCEL,
+    RISK_OK,
+    SELL,
+    STATE_REJECTED,
+)
+from realtime.kernels.decision import decision_step
+from realtime.kernels.exposure import lot_notional, net_lots
+from realtime.kernels.jit import kernel
+from realtime.kernels.orders import submit_order_step
+from realtime.kernels.risk import record_order_step, risk_step
+from realtime.kernels.loss_limits import update_equity_limits_step
+
+MAGIC = 1
+NO_POSITION = -1
+
+
+@kernel
+def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
+    """Let the broker act on a new tick, then hold the loss limits against the new equity.
+
+    While a loss limit is latched or the kill switch is set, every tick tries to flatten what is
+    still open, so that a refused or split order is followed by the next one.
+    """
+    symbol = tick["symbol"]
+    tape["n_fills"], tape["n_orders"] = broker_step(
+        desk, symbol, tick, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
+    )
+    update_equity_limits_step(desk, symbol, tick["time_ns"])
+    risk = desk["risk"]
+    stopped = risk["latches"] != 0 or risk["kill_switch"] != 0
+    if stopped and desk["account"]["open_positions"] > 0:
+        _flatten_all_step(desk, tick["time_ns"], tape)
+
+
+@kernel
+def act_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
+    """Decide on the symbol's latest signal, ask the risk limits, send the order, write the decision down.
+
+    Args:
+        desk: the account; its quote of `symbol` is the price decided on.
+        symbol: row of the symbol.
+        now_ns: the moment of the decision, UTC.
+        tape: where decision and orders are written.
+    """
+    quote = desk["quotes"][symbol]
+    day_row = desk["day_rows"][symbol]
+    if day_row < 0:
+        return
+    signal = desk["signals"][symbol]
+    decision = tape["decisions"][tape["n_decisions"]]
+    tape["n_decisions"] += 1
+    decision["time_ns"] = now_ns
+    decision["symbol"] = symbol
+    decision_step(
+        desk["params"][symbol],
+        desk["intents"][symbol],
+        signal,
+        desk["specs"][symbol],
+        quote,
+        desk["days"][day_row],
+        desk["account"]["equity"],
+        lot_notional(desk, symbol),
+        now_ns,
+        decision,
+    )
+    target_lots = decision["target_lots"]
+    held_lots = net_lots(desk, symbol)
+    decision["allowed_lots"] = held_lots
+    decision["risk_code"] = RISK_OK
+    if target_lots != held_lots:
+        allowed_lots, code = risk_step(
+            desk, symbol, target_lots, _market_price(quote, target_lots - held_lots), signal, now_ns
+        )
+        decision["allowed_lots"] = allowed_lots
+        decision["risk_code"] = code
+        if allowed_lots != held_lots:
+            _trade_step(
+                desk, symbol, held_lots, allowed_lots, decision["decision_code"], code, now_ns, tape
+            )
+
+
+@kernel
+def settle_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
+    """Let orders that reach the broker on this very tick execute at its quote."""
+    if desk["account"]["open_orders"] > 0:
+        tape["n_fills"], tape["n_orders"] = execute_arrived_step(
+            desk, symbol, now_ns, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
+        )
+
+
+@kernel
+def sample_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
+    """Write one EQUITY row: the account as it stands after this tick's orders."""
+    sample = tape["samples"][tape["n_samples"]]
+    tape["n_samples"] += 1
+    quote = desk["quotes"][symbol]
+    account = desk["account"]
+    sample["time_ns"] = now_ns
+    sample["symbol"] = symbol
+    sample["mid"] = 0.5 * (quote["bid"] + quote["ask"])
+    sample["position_lots"] = net_lots(desk, symbol)
+    sample["balance"] = account["balance"]
+    sample["equity"] = account["equity"]
+    sample["margin"] = account["margin"]
+
+
+@kernel
+def needs_decision(desk: np.void, symbol: int, now_ns: int) -> bool:
+    """Tell whether a position must be closed for the clock's sake before the next signal is due.
+
+    Signals come at bar closes; "flat before the weekend" must not wait for one.
+    """
+    params = desk["params"][symbol]
+    day_row = desk["day_rows"][symbol]
+    if day_row < 0:
+        return False
+    day = desk["days"][day_row]
+    weekend_ns = params["flat_before_weekend_ns"]
+    rollover_ns = params["flat_before_rollover_ns"]
+    near = (weekend_ns > 0 and day["long_close_ns"] - now_ns <= weekend_ns) or (
+        rollover_ns > 0 and day["end_ns"] - now_ns <= rollover_ns
+    )
+    return near and (desk["intents"][symbol]["direction"] != 0 or net_lots(desk, symbol) != 0.0)
+
+
+@kernel
+def decide_step(desk: np.void, symbol: int, now_ns: int, due: bool, tape: np.void) -> None:  # noqa: FBT001
+    """Act on the latest signal if a decision is due, or if the clock wants the position closed."""
+    if due or needs_decision(desk, symbol, now_ns):
+        act_step(desk, symbol, now_ns, tape)
+    settle_step(desk, symbol, now_ns, tape)
+    if due:
+        sample_step(desk, symbol, now_ns, tape)
+
+
+@kernel
+def _market_price(quote: np.void, lots: float) -> float:
+    return quote["ask"] if lots > 0.0 else quote["bid"]
+
+
+@kernel
+def _flatten_all_step(desk: np.void, now_ns: int, tape: np.void) -> None:
+    for symbol in range(desk["symbols"]):
+        held_lots = net_lots(desk, symbol)
+        if held_lots == 0.0:
+            continue
+        quote = desk["quotes"][symbol]
+        desk["intents"][symbol]["direction"] = 0
+        allowed_lots, code = risk_step(
+            desk, symbol, 0.0, _market_price(quote, -held_lots), desk["signals"][symbol], now_ns
+        )
+        if allowed_lots != held_lots:
+            _trade_step(desk, symbol, held_lots, allowed_lots, DECISION_HOLD, code, now_ns, tape)
+            settle_step(desk, symbol, now_ns, tape)
+
+
+@kernel
+def _trade_step(
+    desk: np.void,
+    symbol: int,
+    held_lots: float,
+    allowed_lots: float,
+    decision_code: int,
+    risk_code: int,
+    now_ns: int,
+    tape: np.void,
+) -> None:
+    """Send the market orders that move the net position from `held_lots` to `allowed_lots`."""
+    delta = allowed_lots - held_lots
+    side = 1 if delta > 0.0 else -1
+    remaining = abs(delta)
+    if desk["account"]["mode"] == HEDGING:
+        # Opposite positions are closed first, oldest first: never long and short at once.
+        for row in range(desk["account"]["open_positions"]):
+            position = desk["positions"][row]
+            if remaining <= 0.0:
+                break
+            if position["symbol"] == symbol and position["side"] != side:
+                lots = min(remaining, position["volume_lots"])
+                _send_step(
+                    desk,
+                    symbol,
+                    side,
+                    lots,
+                    position["id"],
+                    decision_code,
+                    risk_code,
+                    now_ns,
+                    tape,
+                )
+                remaining -= lots
+    if remaining > 0.5 * desk["specs"][symbol]["volume_step"]:
+        _send_step(
+            desk, symbol, side, remaining, NO_POSITION, decision_code, risk_code, now_ns, tape
+        )
+
+
+@kernel
+def _protection(price: float, fraction: float, side: int, tick_size: float) -> float:
+    """Price `fraction` away from `price` on the given side, on the grid; NaN if not wanted."""
+    if fraction <= 0.0:
+        return math.nan
+    return math.floor(price * (1.0 + side * fraction) / tick_size + 0.5) * tick_size
+
+
+@kernel
+def _send_step(
+    desk: np.void,
+    symbol: int,
+    side: int,
+    lots: float,
+    position_id: int,
+    decision_code: int,
+    risk_code: int,
+    now_ns: int,
+    tape: np.void,
+) -> None:
+    spec = desk["specs"][symbol]
+    params = desk["params"][symbol]
+    price = _market_price(desk["quotes"][symbol], side)
+    stop_loss = math.nan
+    take_profit = math.nan
+    if position_id == NO_POSITION:
+        stop_loss = _protection(price, params["stop_loss_fraction"], -side, spec["tick_size"])
+        take_profit = _protection(price, params["take_profit_fraction"], side, spec["tick_size"])
+    row = submit_order_step(
+        desk,
+        symbol,
+        BUY if side > 0 else SELL,
+        lots,
+        price,
+        stop_loss,
+        take_profit,
+        IMMEDIATE_OR_CANCEL,
+        position_id,
+        MAGIC,
+        decision_code,
+        risk_code,
+        0,
+        now_ns,
+    )
+    if row >= 0:
+        record_order_step(desk["risk"], now_ns)
+        return
+    _write_refusal_step(
+        desk, symbol, side, lots, price, decision_code, risk_code, -row, now_ns, tape
+    )
+
+
+@kernel
+def _write_refusal_step(
+    desk: np.void,
+    symbol: int,
+    side: int,
+    lots: float,
+    price: float,
+    decision_code: int,
+    risk_code: int,
+    retcode: int,
+    now_ns: int,
+    tape: np.void,
+) -> None:
+    """An order the broker would not take is written down like every other."""
+    account = desk["account"]
+    order = tape["orders"][tape["n_orders"]]
+    tape["n_orders"] += 1
+    order["id"] = account["next_id"]
+    account["next_id"] += 1
+    order["symbol"] = symbol
+    order["type"] = BUY if side > 0 else SELL
+    order["filling"] = IMMEDIATE_OR_CANCEL
+    order["state"] = STATE_REJECTED
+    order["retcode"] = retcode
+    order["volume_lots"] = lots
+    order["filled_lots"] = 0.0
+    order["price"] = price
+    order["stop_loss"] = math.nan
+    order["take_profit"] = math.nan
+    order["created_ns"] = now_ns
+    order["arrives_ns"] = now_ns
+    order["expires_ns"] = 0
+    order["position_id"] = NO_POSITION
+    order["magic"] = MAGIC
+    order["decision_code"] = decision_code
+    order["risk_code"] = risk_code
