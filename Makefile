@@ -55,7 +55,7 @@ down: ## stop the platform on this machine (comes later)
 lock: setup ## rewrite requirements.lock from pyproject.toml; UPGRADE=1 for newer versions
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile pyproject.toml \
 	  --universal --python-version 3.11 --all-extras --generate-hashes --quiet --system-certs \
-	  --constraint deploy/setup/ceilings.txt $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	  --constraint deploy/setup/ceilings.txt --override deploy/setup/overrides.txt $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@git diff --stat -- requirements.lock || true
 
 clean: ## remove .venv, caches and the demo's report

@@ -76,7 +76,8 @@ make_venv() {
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 # The lock's own uv does in seconds what pip does in half a minute. It does not read pip's
-# configuration (mirrors, certificates, proxies of this machine), so pip has the last word.
+# configuration (mirrors, certificates, proxies of this machine), so pip has the last word. The lock
+# is complete: nothing beside it is resolved (--no-deps).
 install_with_uv() {
   local wanted uv_lock="$venv/uv.lock.txt"
   wanted=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
@@ -85,14 +86,14 @@ install_with_uv() {
     pip install --root-user-action=ignore -q --require-hashes -r "$uv_lock" || return 1
   fi
   "$venv/bin/uv" pip install --python "$venv/bin/python" --system-certs \
-    --require-hashes -r requirements.lock
+    --no-deps --require-hashes -r requirements.lock
 }
 
 install_packages() {
   say "Installing $(grep -c '==' requirements.lock) packages at the versions of requirements.lock"
   install_with_uv && return
   say "uv could not do it here; trying with pip"
-  pip install --root-user-action=ignore --require-hashes -r requirements.lock && return
+  pip install --root-user-action=ignore --no-deps --require-hashes -r requirements.lock && return
   stop "the packages could not be installed; the reason is above. The usual ones:" \
     "no network, or a proxy:  set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, then again: make setup" \
     "no space:                $(free_mb) MB are free here, about $needed_mb MB are needed" \

@@ -96,8 +96,8 @@ def signals_at(
     known = inside & (times[np.where(inside, at, 0)] == ends_ns) if len(times) else inside
     if not known.any():
         msg = (
-            f"{path}: none of its {len(times)} times is the end of one of the {len(ends_ns)} deciding"
-            " bars: give bar ends in UTC, of the deciding timeframe"
+            f"{path}: none of its {len(times)} times is the end of one of the {len(ends_ns)}"
+            " deciding bars: give bar ends in UTC, of the deciding timeframe"
         )
         raise BacktestError(msg)
     signals = np.zeros(len(ends_ns), SIGNAL)

@@ -1,6 +1,6 @@
 """What a backtest is asked for, and what it refuses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime.settings import Settings
@@ -47,7 +47,7 @@ class Request:
     spread_points: float | None = None
     ask_bars: bool = False
     close_only: bool = False
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -62,8 +62,10 @@ class Request:
             (not self.files, "name at least one file: --data FILE --symbol EURUSD"),
             (
                 len(self.files) != len(self.symbols),
-                f"{len(self.files)} files need as many symbols, got {len(self.symbols)}: repeat"
-                " --data FILE --symbol NAME for each",
+                (
+                    f"{len(self.files)} files need as many symbols, got {len(self.symbols)}:"
+                    " repeat --data FILE --symbol NAME for each"
+                ),
             ),
             (
                 len(set(self.symbols)) != len(self.symbols),
@@ -77,13 +79,17 @@ class Request:
             ),
             (
                 not 1 <= self.fast < self.slow,
-                f"--fast {self.fast} --slow {self.slow}: the fast window must be at least 1 and"
-                " smaller than the slow one",
+                (
+                    f"--fast {self.fast} --slow {self.slow}: the fast window must be at least 1"
+                    " and smaller than the slow one"
+                ),
             ),
             (
                 self.strategy == "model" and given != traded,
-                f"strategy model needs --predictions FILE once for each of {traded} traded symbols,"
-                f" got {given}",
+                (
+                    f"strategy model needs --predictions FILE once for each of {traded} traded"
+                    f" symbols, got {given}"
+                ),
             ),
             (
                 self.strategy != "model" and given > 0,
