@@ -1,0 +1,113 @@
+"""``python -m realtime.history import|inspect|list``: market data into the lake, or looked at."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from realtime.history.detect import Input
+from realtime.history.errors import HistoryError
+from realtime.history.importing import Import
+from realtime.history.lake import Lake
+from realtime.history.lake_import import import_file
+from realtime.history.lake_read import stored
+from realtime.history.quality import Checks
+from realtime.history.read import open_import
+from realtime.history.timeframe import TIMEFRAMES_NS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m realtime.history", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    bring = commands.add_parser("import", help="check files and write them into the lake")
+    look = commands.add_parser("inspect", help="check files and print the reports, write nothing")
+    for command in (bring, look):
+        command.add_argument("files", nargs="+", metavar="FILE", type=Path)
+        command.add_argument("--symbol", help="e.g. EURUSD; else from the content or file name")
+        command.add_argument("--zone", help="UTC, an IANA name, New_York+7, EET...; else found")
+        command.add_argument("--kind", choices=("ticks", "bars"), help="of a Dukascopy folder")
+        command.add_argument(
+            "--timeframe", choices=tuple(TIMEFRAMES_NS), help="of bars; else found"
+        )
+        command.add_argument("--point", type=float, help="size of a point; else found")
+        command.add_argument("--assumed-spread", type=float, help="price; for bars without one")
+        command.add_argument("--date-order", choices=("day", "month"), help="in 03/04/2024")
+        command.add_argument("--market", choices=("fx", "always"), help="fx closes at weekends")
+        command.add_argument("--no-zone-check", action="store_true")
+        command.add_argument("--json", action="store_true", help="print reports as JSON")
+        command.add_argument("--quarantine", type=Path, help="write quarantined rows (Parquet)")
+    bring.add_argument("--lake", required=True, help="folder or fsspec address")
+    show = commands.add_parser("list", help="show what the lake holds")
+    show.add_argument("--lake", required=True)
+    return parser
+
+
+def _open(path: Input, options: argparse.Namespace) -> Import:
+    return open_import(
+        path,
+        options.symbol,
+        kind=options.kind,
+        zone=options.zone,
+        timeframe=options.timeframe,
+        point=options.point,
+        assumed_spread=options.assumed_spread,
+        date_order=options.date_order,
+        checks=Checks(market=options.market),
+        check_zone=not options.no_zone_check,
+    )
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def _one_file(path: Path, options: argparse.Namespace) -> None:
+    opened = _open(path, options)
+    if options.command == "import":
+        done = import_file(Lake(options.lake), path, opened)
+        report = done.report
+    else:
+        for _ in opened:
+            pass
+        done, report = None, opened.report()
+    _print(report.to_json() if options.json else report.to_text())
+    if options.quarantine is not None:
+        opened.quarantine().write_parquet(options.quarantine)
+    if done is not None and not options.json:
+        _print(
+            f"lake        {options.lake}/{done.kind}/{report.symbol}: {done.added:,} rows added,"
+            f" months written {', '.join(done.written) or 'none'},"
+            f" already there {', '.join(done.skipped) or 'none'}"
+        )
+        if done.conflicts:
+            _print(f"            {done.conflicts:,} bars differ from stored ones, which stay")
+
+
+def _list(address: str) -> None:
+    for row in stored(Lake(address)):
+        _print(
+            f"{row['kind']:<10} {row['symbol']:<12} {row['first']} to {row['last']}"
+            f" ({row['months']} months)"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (1 if any file failed)."""
+    options = _parser().parse_args(arguments)
+    if options.command == "list":
+        jobs: list[Callable[[], None]] = [partial(_list, options.lake)]
+    else:
+        jobs = [partial(_one_file, path, options) for path in options.files]
+    failed = 0
+    for job in jobs:
+        try:
+            job()
+        except HistoryError as error:
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            failed += 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
