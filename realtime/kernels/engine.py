@@ -21,19 +21,12 @@ from realtime.kernels.engine_source import Part, engine_source
 from realtime.kernels.features.catalogue import TICK_CLOCK
 from realtime.kernels.features.feature_set import FeatureSet, FusedFeatures
 from realtime.kernels.jit import generated_module
-from realtime.kernels.layout import (
-    BAR,
-    DECISION,
-    EQUITY,
-    FILL,
-    ORDER,
-    SIGNAL,
-    TAPE,
-    TAPE_ROWS,
-    TICK,
-)
+from realtime.kernels.layout import BAR, DECISION, DESK, EQUITY, FILL, ORDER, SIGNAL, TAPE, TICK
+from realtime.kernels.tape import NO_ROOM, NO_SYMBOL
+from realtime.kernels.written_rows import WrittenRows
 
-_TABLES = ("orders", "fills", "decisions", "samples")
+_known_dtypes: dict[np.dtype[Any], np.dtype[Any]] = {}
+_TABLES = {"orders": ORDER, "fills": FILL, "decisions": DECISION, "samples": EQUITY}
 
 
 class EngineError(ValueError):
@@ -62,7 +55,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an engine did so far, oldest first."""
+    """What an engine wrote down, oldest first."""
 
     orders: NDArray[np.void]
     fills: NDArray[np.void]
@@ -87,21 +80,23 @@ class Engine:
         if len({rule.features.feed == TICK_CLOCK for rule in rules}) != 1:
             msg = "all symbols must be fed alike: either ticks or finished bars"
             raise EngineError(msg)
+        for row, rule in enumerate(rules):
+            _require_rows(rule, row, symbols)
         fused = [rule.features.compile(rule.rows) for rule in rules]
         self.desk = desk
-        self._desks: NDArray[np.void] = desk.base  # the array that the record lives in
+        self._desks = _array_of(desk)
         self.rules = tuple(rules)
         self._fed_by_ticks = rules[0].features.feed == TICK_CLOCK
         parts = [_part(rule, each) for rule, each in zip(rules, fused, strict=True)]
         module = generated_module("engine", engine_source(parts, self._fed_by_ticks))
         self._fold: Callable[..., int] = module.engine_fold
-        self._observe: Callable[..., bool] | None = getattr(module, "live_observe", None)
-        self._decide: Callable[..., None] | None = getattr(module, "live_decide", None)
+        self._observe: Callable[..., int] | None = getattr(module, "live_observe", None)
+        self._decide: Callable[..., bool] | None = getattr(module, "live_decide", None)
         self.memory = _new_memory(fused)
         self._taken = np.zeros(symbols, np.int64)
         self._no_signals = tuple(np.zeros(0, SIGNAL) for _ in rules)
         self._tape = np.zeros(1, TAPE)
-        self._drained: dict[str, list[NDArray[np.void]]] = {name: [] for name in _TABLES}
+        self._written = {name: WrittenRows(dtype) for name, dtype in _TABLES.items()}
 
     def observe(self, ticks: NDArray[np.void], i: int = 0) -> bool:
         """Take in one tick, as live does: broker, loss limits, features.
@@ -118,9 +113,14 @@ class Engine:
             msg = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
             raise EngineError(msg)
         due = self._observe(self.memory, self._desks, ticks, i, self._tape)
-        return bool(due)
+        if due == NO_ROOM:
+            self._empty_tape()
+            due = self._observe(self.memory, self._desks, ticks, i, self._tape)
+        if due == NO_SYMBOL:
+            self._require_symbols(ticks["symbol"][i : i + 1])
+        return due > 0
 
-    def decide(self, symbol: int, now_ns: int, due: bool) -> None:  # noqa: FBT001 - as in the kernel
+    def decide(self, symbol: int, now_ns: int, due: bool) -> None:
         """Decide on the symbol's latest signal if one is due, send orders, write the tape.
 
         To be called after every `observe`: orders without latency fill here, and a position that
@@ -129,9 +129,8 @@ class Engine:
         if self._decide is None:
             msg = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
             raise EngineError(msg)
-        self._decide(self._desks, symbol, now_ns, due, self._tape)
-        if self._tape[0]["n_decisions"] > TAPE_ROWS // 2 or self._tape[0]["n_fills"] > 0:
-            self._drain()
+        if self._decide(self._desks, symbol, now_ns, due, self._tape):
+            self._empty_tape()
 
     def row(self, symbol: int) -> NDArray[np.float64]:
         """Return the latest feature values of a symbol: a view, in the order of its columns."""
@@ -152,6 +151,7 @@ class Engine:
             msg = "these features are fed finished bars: use fold_bars, or FeatureSet(feed='tick')"
             raise EngineError(msg)
         self._require(ticks, TICK)
+        self._require_symbols(ticks["symbol"])
         self._run(given, ticks)
 
     def fold_bars(
@@ -178,25 +178,57 @@ class Engine:
             raise EngineError(msg)
         self._require(bars, BAR)
         rows = np.zeros(len(bars), np.int64) if symbols is None else symbols
+        if rows.dtype != np.int64 or rows.shape != bars.shape:
+            msg = f"{len(bars)} bars need as many int64 symbols, got {rows.dtype} {rows.shape}"
+            raise EngineError(msg)
+        self._require_symbols(rows)
+        for name in ("decisions", "samples"):
+            self._written[name].reserve(len(bars))
         self._run(given, bars, rows, np.zeros(1, TICK), path)
 
     def result(self) -> Result:
-        """Return everything written down so far."""
-        self._drain()
+        """Return everything written down so far, or since `drain`."""
+        self._empty_tape()
+        rows = {name: written.all() for name, written in self._written.items()}
         return Result(
-            orders=_joined(self._drained["orders"], ORDER),
-            fills=_joined(self._drained["fills"], FILL),
-            decisions=_joined(self._drained["decisions"], DECISION),
-            equity=_joined(self._drained["samples"], EQUITY),
+            orders=rows["orders"],
+            fills=rows["fills"],
+            decisions=rows["decisions"],
+            equity=rows["samples"],
         )
 
+    def drain(self) -> Result:
+        """Return what was written down since the last call, and forget it.
+
+        With this after every `fold`, history of any length needs no more memory than one chunk.
+        """
+        result = self.result()
+        for written in self._written.values():
+            written.clear()
+        return result
+
     def _require(self, rows: NDArray[np.void], dtype: np.dtype[Any]) -> None:
-        if rows.dtype != dtype:
-            msg = f"expected an array of {dtype.names}, got {rows.dtype}"
+        if rows.dtype != dtype or rows.ndim != 1:
+            msg = f"expected a 1-d array of {dtype.names}, got {rows.ndim}-d {rows.dtype}"
             raise EngineError(msg)
+
+    def _require_symbols(self, rows: NDArray[np.int64]) -> None:
+        count = len(self.rules)
+        if len(rows) > 0 and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+            outside = sorted({int(row) for row in rows} - set(range(count)))
+            msg = f"symbol rows {outside} are not among the desk's {count}"
+            raise EngineError(msg)
+
+    def _require_given(self, given: tuple[NDArray[np.void], ...]) -> None:
+        if len(given) != len(self.rules):
+            msg = f"signals were given for {len(given)} symbols, the desk has {len(self.rules)}"
+            raise EngineError(msg)
+        for rows in given:
+            self._require(rows, SIGNAL)
 
     def _run(self, given: tuple[NDArray[np.void], ...] | None, *feed: Any) -> None:
         signals = self._no_signals if given is None else given
+        self._require_given(signals)
         start, count = 0, len(feed[0])
         while start < count:
             start = self._fold(
@@ -204,7 +236,7 @@ class Engine:
             )
             if start < 0:
                 self._refuse(-start - 1)
-            self._drain()
+            self._empty_tape()
 
     def _refuse(self, symbol: int) -> None:
         msg = (
@@ -213,17 +245,41 @@ class Engine:
         )
         raise EngineError(msg)
 
-    def _drain(self) -> None:
+    def _empty_tape(self) -> None:
         tape = self._tape[0]
-        for name in _TABLES:
+        for name, written in self._written.items():
             count = int(tape[f"n_{name}"])
             if count > 0:
-                self._drained[name].append(tape[name][:count].copy())
+                written.add(tape[name][:count])
                 tape[f"n_{name}"] = 0
 
 
-def _joined(parts: Sequence[NDArray[np.void]], dtype: np.dtype[Any]) -> NDArray[np.void]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+def _array_of(desk: np.void) -> NDArray[np.void]:
+    """Return the (1,) array that a record lives in: kernels take arrays."""
+    array = desk.base
+    if array is None or array.dtype != DESK or array.shape != (1,):
+        msg = "the desk must be the record of a (1,) array of DESK, as assemble_desk returns it"
+        raise EngineError(msg)
+    return array
+
+
+def _require_rows(rule: Rule, row: int, symbols: int) -> None:
+    named = rule.features.symbols
+    rows = rule.rows or tuple(range(len(named)))
+    if named and (len(rows) != len(named) or rows[0] != row):
+        msg = f"symbol row {row}: rows must name the desk rows of {named}, {row} first, got {rows}"
+        raise EngineError(msg)
+    if any(each < 0 or each >= symbols for each in rows):
+        msg = f"symbol row {row}: rows {rows} are not all among the desk's {symbols}"
+        raise EngineError(msg)
+
+
+def _one_object(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the first of equal dtypes: numba recognises that object at once in a live call.
+
+    An equal one costs it twenty microseconds of comparing fields.
+    """
+    return _known_dtypes.setdefault(dtype, dtype)
 
 
 def _new_memory(fused: Sequence[FusedFeatures]) -> NDArray[np.void]:
@@ -231,7 +287,7 @@ def _new_memory(fused: Sequence[FusedFeatures]) -> NDArray[np.void]:
     for row, each in enumerate(fused):
         fields.append((f"features_{row}", each.state_dtype))
         fields.append((f"row_{row}", "f8", (len(each.columns),)))
-    return np.zeros(1, np.dtype(fields, align=True))
+    return np.zeros(1, _one_object(np.dtype(fields, align=True)))
 
 
 def _part(rule: Rule, fused: FusedFeatures) -> Part:

@@ -23,13 +23,13 @@ class Part:
     columns: tuple[int, ...]
 
 
-_HEAD = '''"""Generated engine: do not edit. One branch a symbol, in the order of the desk's rows."""
+_HEAD = '''"""Generated engine: do not edit. One branch a symbol, in the order of rows."""
 
 from realtime.kernels.bar_quotes import bar_quote_step
 from realtime.kernels.jit import kernel
 from realtime.kernels.strategies import crossover_step
-from realtime.kernels.tape import has_room
-from realtime.kernels.trading import decide_step, on_tick_step, settle_step
+from realtime.kernels.tape import NO_ROOM, NO_SYMBOL, has_room, is_to_be_emptied
+from realtime.kernels.trading import decide_step, on_tick_step
 '''
 
 _OBSERVE_HEAD = '''
@@ -42,7 +42,12 @@ def observe_step(memory, desk, {event}, symbol, now_ns):
 
 _OBSERVE = """    if symbol == {row}:
         mask = features_{row}.{step}(
-            memory["features_{row}"], {event}, desk["days"], day_row, desk["quotes"], memory["row_{row}"]
+            memory["features_{row}"],
+            {event},
+            desk["days"],
+            day_row,
+            desk["quotes"],
+            memory["row_{row}"],
         )
 {rule}        return mask & {bit} != 0
 """
@@ -84,7 +89,7 @@ def engine_fold(memories, desks, ticks, start, given, taken, tapes):
     desk = desks[0]
     tape = tapes[0]
     for i in range(start, len(ticks)):
-        if not has_room(tape, desk):
+        if not has_room(tape, desk, 1):
             return i
         symbol = ticks[i]["symbol"]
         due = engine_step(memory, desk, ticks[i], tape)
@@ -103,7 +108,7 @@ def engine_step(memory, desk, bar, symbol, tick, path, tape):
         bar_quote_step(bar, k, symbol, tick)
         on_tick_step(desk, tick, tape)
         if k < 3:
-            settle_step(desk, symbol, tick["time_ns"], tape)
+            decide_step(desk, symbol, tick["time_ns"], False, tape)
     return observe_step(memory, desk, bar, symbol, tick["time_ns"])
 
 
@@ -118,7 +123,7 @@ def engine_fold(memories, desks, bars, symbols, ticks, path, start, given, taken
     tape = tapes[0]
     tick = ticks[0]
     for i in range(start, len(bars)):
-        if not has_room(tape, desk):
+        if not has_room(tape, desk, path):
             return i
         symbol = symbols[i]
         due = engine_step(memory, desk, bars[i], symbol, tick, path, tape)
@@ -133,18 +138,27 @@ _LIVE = '''
 
 @kernel
 def live_observe(memories, desks, ticks, i, tapes):
-    """`engine_step` for one call a tick from Python: arrays are cheaper to pass than records."""
-    return engine_step(memories[0], desks[0], ticks[i], tapes[0])
+    """`engine_step` for one call a tick from Python: arrays are cheaper to pass than records.
+
+    1 if a decision is due, 0 if not; `NO_ROOM` or `NO_SYMBOL` if the tick was not taken in.
+    """
+    symbol = ticks[i]["symbol"]
+    if symbol < 0 or symbol >= desks[0]["symbols"]:
+        return NO_SYMBOL
+    if not has_room(tapes[0], desks[0], 1):
+        return NO_ROOM
+    return 1 if engine_step(memories[0], desks[0], ticks[i], tapes[0]) else 0
 
 
 @kernel
 def live_decide(desks, symbol, now_ns, due, tapes):
-    """`decide_step` for one call from Python."""
+    """`decide_step` for one call from Python; whether the tape wants to be emptied."""
     decide_step(desks[0], symbol, now_ns, due, tapes[0])
+    return is_to_be_emptied(tapes[0])
 '''
 
 
-def engine_source(parts: Sequence[Part], fed_by_ticks: bool) -> str:  # noqa: FBT001
+def engine_source(parts: Sequence[Part], fed_by_ticks: bool) -> str:
     """Return the source of a module with ``engine_step`` and ``engine_fold``, for ticks or bars."""
     lines = [_HEAD]
     for row, part in enumerate(parts):

@@ -1,27 +1,47 @@
 """The tape: what an engine writes down as it goes, in one record that the caller drains.
 
-A kernel never allocates, so the tape has a fixed length; `has_room` answers for the worst tick
+A kernel never allocates, so the tape has a fixed length; `has_room` answers for the worst event
 (every position and every order ending at once), and the caller drains it when there is none.
 """
 
 import numpy as np
 
-from realtime.kernels.broker import closed_orders_per_tick, fills_per_tick
+from realtime.kernels.broker import fills_per_tick
 from realtime.kernels.jit import kernel
 from realtime.kernels.layout import TAPE_ROWS
 
+#: What a live step returns instead of taking a tick in.
+NO_ROOM = -1  # drain the tape first
+NO_SYMBOL = -2  # the tick's symbol is not a row of the desk
+
 
 @kernel
-def has_room(tape: np.void, desk: np.void) -> bool:
-    """Tell whether one more tick fits, whatever happens on it.
+def has_room(tape: np.void, desk: np.void, quotes: int) -> bool:
+    """Tell whether one more event fits, whatever happens on it.
 
-    The broker acts twice on a tick, and a flattening account sends one order a symbol.
+    An order is written once, when it ends: all that work already may end, and every quote of the
+    event and the decision may send one a position and one a symbol, each of which may be refused.
+
+    Args:
+        tape: the TAPE.
+        desk: the account, for its capacities.
+        quotes: how many quotes the event brings: 1 for a tick, up to 4 for a bar.
     """
-    symbols = desk["symbols"]
-    orders = 2 * closed_orders_per_tick(desk) + desk["position_capacity"] + symbols
+    sent = (quotes + 1) * (desk["position_capacity"] + desk["symbols"])
     return (
-        tape["n_orders"] + orders <= TAPE_ROWS
-        and tape["n_fills"] + 2 * fills_per_tick(desk) <= TAPE_ROWS
-        and tape["n_decisions"] + symbols + 1 <= TAPE_ROWS
-        and tape["n_samples"] + symbols + 1 <= TAPE_ROWS
+        tape["n_orders"] + desk["order_capacity"] + sent <= TAPE_ROWS
+        and tape["n_fills"] + quotes * fills_per_tick(desk) + sent <= TAPE_ROWS
+        and tape["n_decisions"] + quotes <= TAPE_ROWS
+        and tape["n_samples"] < TAPE_ROWS
+    )
+
+
+@kernel
+def is_to_be_emptied(tape: np.void) -> bool:
+    """Tell whether a live caller should take what is written: after every deal, or half full."""
+    return (
+        tape["n_fills"] > 0
+        or tape["n_orders"] > TAPE_ROWS // 2
+        or tape["n_decisions"] > TAPE_ROWS // 2
+        or tape["n_samples"] > TAPE_ROWS // 2
     )

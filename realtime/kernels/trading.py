@@ -14,16 +14,18 @@ from realtime.kernels.codes import (
     DECISION_HOLD,
     HEDGING,
     IMMEDIATE_OR_CANCEL,
+    REASON_EXPERT,
     RISK_OK,
     SELL,
     STATE_REJECTED,
 )
-from realtime.kernels.decision import decision_step
+from realtime.kernels.decision import decision_exit_step, decision_step
 from realtime.kernels.exposure import lot_notional, net_lots
 from realtime.kernels.jit import kernel
+from realtime.kernels.loss_limits import update_equity_limits_step
+from realtime.kernels.money import snap_price, snap_volume
 from realtime.kernels.orders import submit_order_step
 from realtime.kernels.risk import record_order_step, risk_step
-from realtime.kernels.loss_limits import update_equity_limits_step
 
 MAGIC = 1
 NO_POSITION = -1
@@ -37,9 +39,13 @@ def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
     still open, so that a refused or split order is followed by the next one.
     """
     symbol = tick["symbol"]
+    first = tape["n_fills"]
     tape["n_fills"], tape["n_orders"] = broker_step(
         desk, symbol, tick, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
     )
+    for row in range(first, tape["n_fills"]):
+        if tape["fills"][row]["reason"] != REASON_EXPERT:
+            _follow_server_close_step(desk, tape["fills"][row])
     update_equity_limits_step(desk, symbol, tick["time_ns"])
     risk = desk["risk"]
     stopped = risk["latches"] != 0 or risk["kill_switch"] != 0
@@ -48,8 +54,25 @@ def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
 
 
 @kernel
+def _follow_server_close_step(desk: np.void, fill: np.void) -> None:
+    """Make the decision want no more than a stop loss, take profit or stop-out left of a position.
+
+    It would otherwise open again what has just been closed, at the next signal.
+    """
+    symbol = fill["symbol"]
+    intent = desk["intents"][symbol]
+    if intent["direction"] != -fill["side"]:  # flat, or about to turn anyway
+        return
+    held_lots = net_lots(desk, symbol)
+    if held_lots * intent["direction"] > 0.0:
+        intent["target_lots"] = held_lots
+    else:
+        decision_exit_step(intent, fill["time_ns"])
+
+
+@kernel
 def act_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
-    """Decide on the symbol's latest signal, ask the risk limits, send the order, write the decision down.
+    """Decide on the symbol's latest signal, ask the limits, send the order, write it all down.
 
     Args:
         desk: the account; its quote of `symbol` is the price decided on.
@@ -123,8 +146,12 @@ def sample_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
 def needs_decision(desk: np.void, symbol: int, now_ns: int) -> bool:
     """Tell whether a position must be closed for the clock's sake before the next signal is due.
 
-    Signals come at bar closes; "flat before the weekend" must not wait for one.
+    Signals come at bar closes; "flat before the weekend" must not wait for one. A stopped account
+    needs none: it is flattened on every quote (and the tape has room for one such batch a quote).
     """
+    risk = desk["risk"]
+    if risk["latches"] != 0 or risk["kill_switch"] != 0:
+        return False
     params = desk["params"][symbol]
     day_row = desk["day_rows"][symbol]
     if day_row < 0:
@@ -139,7 +166,7 @@ def needs_decision(desk: np.void, symbol: int, now_ns: int) -> bool:
 
 
 @kernel
-def decide_step(desk: np.void, symbol: int, now_ns: int, due: bool, tape: np.void) -> None:  # noqa: FBT001
+def decide_step(desk: np.void, symbol: int, now_ns: int, due: bool, tape: np.void) -> None:
     """Act on the latest signal if a decision is due, or if the clock wants the position closed."""
     if due or needs_decision(desk, symbol, now_ns):
         act_step(desk, symbol, now_ns, tape)
@@ -160,7 +187,8 @@ def _flatten_all_step(desk: np.void, now_ns: int, tape: np.void) -> None:
         if held_lots == 0.0:
             continue
         quote = desk["quotes"][symbol]
-        desk["intents"][symbol]["direction"] = 0
+        if desk["intents"][symbol]["direction"] != 0:
+            decision_exit_step(desk["intents"][symbol], now_ns)
         allowed_lots, code = risk_step(
             desk, symbol, 0.0, _market_price(quote, -held_lots), desk["signals"][symbol], now_ns
         )
@@ -180,31 +208,28 @@ def _trade_step(
     now_ns: int,
     tape: np.void,
 ) -> None:
-    """Send the market orders that move the net position from `held_lots` to `allowed_lots`."""
-    delta = allowed_lots - held_lots
-    side = 1 if delta > 0.0 else -1
-    remaining = abs(delta)
-    if desk["account"]["mode"] == HEDGING:
+    """Send the market orders that move the net position from `held_lots` to `allowed_lots`.
+
+    What closes names its position, and so cannot open one if a stop loss closes the position
+    while the order travels. Only where nothing can happen in between does a netting account turn
+    with a single order.
+    """
+    side = 1 if allowed_lots > held_lots else -1
+    remaining = snap_volume(abs(allowed_lots - held_lots))
+    turns = held_lots * allowed_lots < 0.0
+    travels = desk["specs"][symbol]["latency_ns"] > 0
+    if desk["account"]["mode"] == HEDGING or travels or not turns:
         # Opposite positions are closed first, oldest first: never long and short at once.
         for row in range(desk["account"]["open_positions"]):
             position = desk["positions"][row]
-            if remaining <= 0.0:
-                break
-            if position["symbol"] == symbol and position["side"] != side:
-                lots = min(remaining, position["volume_lots"])
-                _send_step(
-                    desk,
-                    symbol,
-                    side,
-                    lots,
-                    position["id"],
-                    decision_code,
-                    risk_code,
-                    now_ns,
-                    tape,
-                )
-                remaining -= lots
-    if remaining > 0.5 * desk["specs"][symbol]["volume_step"]:
+            if position["symbol"] != symbol or position["side"] == side or remaining <= 0.0:
+                continue
+            lots = min(remaining, position["volume_lots"])
+            _send_step(
+                desk, symbol, side, lots, position["id"], decision_code, risk_code, now_ns, tape
+            )
+            remaining = snap_volume(remaining - lots)
+    if remaining > 0.0:
         _send_step(
             desk, symbol, side, remaining, NO_POSITION, decision_code, risk_code, now_ns, tape
         )
@@ -215,7 +240,7 @@ def _protection(price: float, fraction: float, side: int, tick_size: float) -> f
     """Price `fraction` away from `price` on the given side, on the grid; NaN if not wanted."""
     if fraction <= 0.0:
         return math.nan
-    return math.floor(price * (1.0 + side * fraction) / tick_size + 0.5) * tick_size
+    return snap_price(price * (1.0 + side * fraction), tick_size, 0)
 
 
 @kernel
@@ -258,8 +283,9 @@ def _send_step(
         record_order_step(desk["risk"], now_ns)
         return
     _write_refusal_step(
-        desk, symbol, side, lots, price, decision_code, risk_code, -row, now_ns, tape
-    )
+        desk, symbol, side, lots, price, stop_loss, take_profit, position_id, decision_code,
+        risk_code, -row, now_ns, tape,
+    )  # fmt: skip
 
 
 @kernel
@@ -269,6 +295,9 @@ def _write_refusal_step(
     side: int,
     lots: float,
     price: float,
+    stop_loss: float,
+    take_profit: float,
+    position_id: int,
     decision_code: int,
     risk_code: int,
     retcode: int,
@@ -289,12 +318,12 @@ def _write_refusal_step(
     order["volume_lots"] = lots
     order["filled_lots"] = 0.0
     order["price"] = price
-    order["stop_loss"] = math.nan
-    order["take_profit"] = math.nan
+    order["stop_loss"] = stop_loss
+    order["take_profit"] = take_profit
     order["created_ns"] = now_ns
     order["arrives_ns"] = now_ns
     order["expires_ns"] = 0
-    order["position_id"] = NO_POSITION
+    order["position_id"] = position_id
     order["magic"] = MAGIC
     order["decision_code"] = decision_code
     order["risk_code"] = risk_code

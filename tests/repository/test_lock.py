@@ -29,10 +29,20 @@ def declared() -> list[Requirement]:
     return [each for each in requirements if each.name != PROJECT["project"]["name"]]
 
 
+def left_out() -> set[str]:
+    """Packages that an override removes from the lock, because nobody imports what needs them."""
+    lines = (ROOT / "deploy/setup/overrides.txt").read_text(encoding="utf-8").splitlines()
+    overrides = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    for override in overrides:
+        assert override.marker is not None
+        assert not override.marker.evaluate()
+    return {canonicalize_name(override.name) for override in overrides}
+
+
 def needed_by(requirement: Requirement, found: set[str]) -> set[str]:
     """Names of everything that comes along with a requirement on this machine."""
     name = canonicalize_name(requirement.name)
-    if name in found:
+    if name in found or name in left_out():
         return found
     found.add(name)
     for text in requires(requirement.name) or []:

@@ -170,3 +170,12 @@ def test_totals_run_over_deals():
     assert record["slippage_cost"] == 0.0
     assert record["realised"] == -20.0
     assert record["balance"] == 1e5 - 27.0
+
+
+def test_a_margin_level_exactly_at_the_stop_out_level_is_not_below_it():
+    record = Account(stop_out_level=0.5).account
+    record["margin"] = 1000.0
+    record["equity"] = 500.0
+    assert not is_stop_out(record)
+    record["equity"] = 499.99
+    assert is_stop_out(record)

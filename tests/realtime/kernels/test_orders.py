@@ -337,3 +337,13 @@ def test_an_arriving_order_is_checked_against_the_market_of_its_arrival():
     assert account.closed["retcode"].tolist() == [codes.INVALID_PRICE, codes.INVALID_STOPS]
     assert account.orders["state"].tolist() == [codes.STATE_PLACED]
     assert np.isclose(account.orders[0]["price"], 1.105)
+
+
+def test_an_order_that_arrives_at_the_moment_of_its_expiry_has_expired():
+    specs = specifications()
+    specs["latency_ns"] = SECOND
+    account = Account(specs, balance=1e6)
+    account.send(EURUSD, codes.BUY, 1.0, expires_ns=account.now_ns + SECOND)
+    account.tick(GBPUSD, 1.25, 1.2502, after_ns=MINUTE)
+    assert account.closed["state"].tolist() == [codes.STATE_EXPIRED]
+    assert len(account.fills) == 0
