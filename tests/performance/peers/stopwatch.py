@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sma_reference import Bars, seeded_bars  # noqa: E402  the yardstick's data, by path
+from sma_reference import Bars, seeded_bars
 
 
 def report(
