@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ml.backtest.demo import demo_request
 from ml.backtest.report import write_report
 from ml.backtest.request import STRATEGIES, BacktestError, Request
+from ml.backtest.run import Run
 from ml.backtest.simulate import simulate
 from ml.backtest.statistics import statistics
 from ml.backtest.summary import text_summary
 from realtime.calendar import CalendarError
 from realtime.declarations import SettingsError
 from realtime.history.errors import HistoryError
+from realtime.kernels.codes import DECISION_NAMES, RISK_NAMES
 from realtime.settings import Settings, load_settings
 
 _REFUSALS = (BacktestError, HistoryError, SettingsError, CalendarError)
@@ -66,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "--zone",
         help='clock of the files, e.g. UTC or "New_York+7" (default: as they say, or found)',
     )
+    add("--date-order", choices=("day", "month"), help="what comes first in 03/04/2024")
     add("--format", help="format of the files (default: recognised)")
     add(
         "--spread-points",
@@ -113,6 +118,7 @@ def request_of(options: argparse.Namespace) -> Request:
         timeframe=options.timeframe,
         predictions=tuple(options.predictions),
         zone=options.zone,
+        date_order=options.date_order,
         format=options.format,
         spread_points=options.spread_points,
         ask_bars=options.ask_bars,
@@ -132,6 +138,18 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.lots is not None:
         settings = replace(settings, decision=replace(settings.decision, fixed_lots=options.lots))
     return settings
+
+
+def why_nothing_was_traded(run: Run) -> str:
+    """Name the commonest answers of decision and risk, for a run without a single deal."""
+    if run.decisions.size == 0:
+        return "No bar of the deciding timeframe was finished: the data are too short for it.\n"
+    said = []
+    for field, names in (("decision_code", DECISION_NAMES), ("risk_code", RISK_NAMES)):
+        values, counts = np.unique(run.decisions[field], return_counts=True)
+        most = int(counts.argmax())
+        said.append(f"{names[int(values[most])]} ({counts[most]:,} of {run.decisions.size:,})")
+    return f"Nothing was traded. The decision mostly said {said[0]}, risk {said[1]}.\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,8 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print()
     print(text_summary(statistics(run)))
     print()
+    if run.fills.size == 0:
+        print(why_nothing_was_traded(run))
     rows = sum(source.rows_kept for source in run.data)
-    print(f"{rows:,} rows in {run.wall_seconds:.2f} s. Open in a browser:")
+    print(f"{rows:,} rows in {run.wall_seconds:.2f} s, with compiling if it was needed.")
+    print("Open in a browser:")
     for path in written:
         print(f"  {path.resolve()}")
     return 0

@@ -57,7 +57,13 @@ def read_market(request: Request, specifications: Sequence[Symbol]) -> Market:
     sources: list[DataSource] = []
     frames: list[str] = []
     for file, symbol in zip(request.files, specifications, strict=True):
-        imported = read_any(file, symbol.name, zone=request.zone, format=request.format)
+        imported = read_any(
+            file,
+            symbol.name,
+            zone=request.zone,
+            format=request.format,
+            date_order=request.date_order,
+        )
         findings: list[Finding] = []
         rows = imported.rows
         if rows.dtype != TICK:
@@ -141,6 +147,7 @@ def described(file: Path, imported: Imported, more: Sequence[Finding]) -> DataSo
         )
         for reason, rows in counts.items()
     ]
+    notes = [Finding(reason=note, rows=report.rows_kept, action="noted") for note in report.notes]
     return DataSource(
         file=file.name,
         format=f"{report.format} ({report.kind})",
@@ -151,5 +158,5 @@ def described(file: Path, imported: Imported, more: Sequence[Finding]) -> DataSo
         rows_quarantined=report.rows_quarantined,
         first_ns=report.first_ns,
         last_ns=report.last_ns,
-        findings=(*findings, *more),
+        findings=(*findings, *notes, *more),
     )

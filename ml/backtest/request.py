@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from realtime.settings import Settings
 
@@ -27,6 +28,7 @@ class Request:
         timeframe: of the deciding bars, e.g. ``"m15"``; None = that of the bars, m1 for ticks.
         predictions: for ``"model"``, one file a traded symbol with columns time and probability.
         zone: clock of the files; None = as they say, or found.
+        date_order: ``"day"`` or ``"month"`` first in dates like 03/04/2024; None = found.
         format: format of the files; None = recognised.
         spread_points: spread used where bars have none; None = the symbol's typical one.
         ask_bars: bars are of the ask; the spread is taken off to get the bid.
@@ -43,6 +45,7 @@ class Request:
     timeframe: str | None = None
     predictions: tuple[Path, ...] = ()
     zone: str | None = None
+    date_order: Literal["day", "month"] | None = None
     format: str | None = None
     spread_points: float | None = None
     ask_bars: bool = False
@@ -92,6 +95,14 @@ class Request:
                 ),
             ),
             (
+                self.strategy != "model" and self._sizes_by_volatility(),
+                (
+                    f"strategy {self.strategy} knows no volatility, which sizing"
+                    ' "volatility_target" needs: use "fixed" or "kelly", or a model whose'
+                    " predictions have a column volatility"
+                ),
+            ),
+            (
                 self.strategy != "model" and given > 0,
                 "--predictions is only read by --strategy model",
             ),
@@ -100,3 +111,7 @@ class Request:
                 f"--spread-points {self.spread_points}: must be 0 or more",
             ),
         )
+
+    def _sizes_by_volatility(self) -> bool:
+        traded = [name for name in self.symbols if name not in self.quotes_only]
+        return any(self.settings.of(name).decision.sizing == "volatility_target" for name in traded)

@@ -55,9 +55,10 @@ def simulate(request: Request) -> Run:
         symbol.name: _deciding_bars(market, desk, row, clock)
         for row, symbol in enumerate(specifications)
     }
+    _check_length(request, bars, clock)
     rule = _rule(request, market, clock)
     engine = Engine(desk, [rule] * len(specifications))
-    given = _given(request, specifications, bars)
+    given = _given(request, specifications, market, desk, rule, bars)
     start = time.perf_counter()
     if market.of_ticks:
         engine.fold(market.rows, given)
@@ -86,6 +87,17 @@ def deciding_clock(request: Request, market: Market) -> str:
         msg = f"{clock} bars cannot be built from the {market.timeframe} bars of the data"
         raise BacktestError(msg)
     return clock
+
+
+def _check_length(request: Request, bars: Mapping[str, NDArray[np.void]], clock: str) -> None:
+    """Refuse averages that would never be warm: nothing could be traded, which looks like calm."""
+    longest = max(len(rows) for name, rows in bars.items() if name not in request.quotes_only)
+    if request.strategy != "model" and longest < request.slow:
+        msg = (
+            f"--slow {request.slow} needs at least as many bars; the data give {longest} {clock}"
+            " bars: take shorter windows, a shorter --timeframe or more data"
+        )
+        raise BacktestError(msg)
 
 
 def _each(request: Request) -> Mapping[str, SymbolSettings]:
@@ -130,21 +142,49 @@ def _deciding_bars(market: Market, desk: np.void, row: int, clock: str) -> NDArr
     return out[: max(count, 0)].copy()
 
 
+def _decision_times(market: Market, desk: np.void, row: int, rule: Rule) -> NDArray[np.int64]:
+    """Moments at which the engine will ask for a signal of one symbol: its own kernels tell.
+
+    Not the ends of the deciding bars: where data has holes, one piece can finish two bars, and
+    there is one decision for both.
+    """
+    spec = desk["specs"][row]
+    fed = market.rows[market.symbols == row]
+    history = rule.features.compile(rule.rows).history(
+        fed,
+        desk["days"][int(spec["first_day"]) : int(spec["last_day"])],
+        clock=rule.clock,
+        symbols=np.full(len(fed), row, np.int64),
+        symbol=row,
+    )
+    times_ns = [times.copy() for times, _ in history]
+    return np.concatenate(times_ns) if times_ns else np.zeros(0, np.int64)
+
+
 def _given(
-    request: Request, specifications: tuple[Symbol, ...], bars: Mapping[str, NDArray[np.void]]
+    request: Request,
+    specifications: tuple[Symbol, ...],
+    market: Market,
+    desk: np.void,
+    rule: Rule,
+    bars: Mapping[str, NDArray[np.void]],
 ) -> tuple[NDArray[np.void], ...] | None:
+    """Return one SIGNAL for each decision: that of the latest deciding bar that ended by then."""
     if request.strategy != "model":
         return None
     files = iter(request.predictions)
     given: list[NDArray[np.void]] = []
-    for symbol in specifications:
-        ends_ns = bars[symbol.name]["end_ns"]
+    for row, symbol in enumerate(specifications):
+        times_ns = _decision_times(market, desk, row, rule)
         if symbol.name in request.quotes_only:
-            given.append(np.zeros(len(ends_ns), SIGNAL))
+            given.append(np.zeros(len(times_ns), SIGNAL))
             given[-1]["probability"] = np.nan
             continue
         path = next(files)
-        given.append(signals_at(read_predictions(path), ends_ns, path))
+        signals = signals_at(read_predictions(path), bars[symbol.name], path)
+        latest = np.searchsorted(bars[symbol.name]["end_ns"], times_ns, side="right") - 1
+        given.append(signals[np.maximum(latest, 0)])
+        given[-1]["probability"][latest < 0] = np.nan
     return tuple(given)
 
 
@@ -178,7 +218,7 @@ def _run(
         settings=_shown(request),
         data=market.sources,
         feature_identity=rule.features.identity,
-        fingerprint=fingerprint(request, market),
+        fingerprint=fingerprint(request, market, desk),
         wall_seconds=seconds,
     )
 
@@ -196,10 +236,13 @@ def _shown(request: Request) -> dict[str, object]:
     }
 
 
-def fingerprint(request: Request, market: Market) -> str:
-    """Hash of data, request and kernels: equal fingerprints mean equal results."""
+def fingerprint(request: Request, market: Market, desk: np.void) -> str:
+    """Hash of data, specifications, calendars, request and kernels: equal ones, equal results."""
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(market.rows).view(np.uint8).data)
+    digest.update(market.symbols.tobytes())
+    digest.update(desk["specs"].tobytes())
+    digest.update(desk["days"].tobytes())
     files = ("files", "predictions")
     said = {name: value for name, value in vars(request).items() if name not in files}
     digest.update(repr(said).encode())

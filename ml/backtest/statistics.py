@@ -11,6 +11,7 @@ from ml.backtest import returns
 from ml.backtest.exposure import fill_notional
 from ml.backtest.run import Run
 from ml.backtest.trades import Matching, match
+from realtime.kernels.codes import RISK_DRAWDOWN
 
 NAN = math.nan
 _ABSURD_GROWTH = math.log(1e6)  # a few days of gain, compounded for a year, exceed any number
@@ -141,6 +142,8 @@ class Statistics:
         open_profit: net_profit that is not booked by deals (open positions).
         unexplained: final balance less initial balance less everything deals booked; not 0 means
             that the deals do not explain the balance.
+        halted_ns: when the drawdown limit first refused a position; 0 = never. It holds until an
+            operator releases it, so nothing is traded after.
     """
 
     symbols: tuple[str, ...]
@@ -185,11 +188,17 @@ class Statistics:
     open_positions: int
     open_profit: float
     unexplained: float
+    halted_ns: int = 0
 
     @property
     def all_trades(self) -> TradeGroup:
         """The group of all closed trades."""
         return self.groups[0]
+
+
+def _halted_ns(run: Run) -> int:
+    stopped = run.decisions["time_ns"][run.decisions["risk_code"] == RISK_DRAWDOWN]
+    return int(stopped[0]) if stopped.size else 0
 
 
 def statistics(run: Run, matching: Matching | None = None) -> Statistics:
@@ -255,6 +264,7 @@ def statistics(run: Run, matching: Matching | None = None) -> Statistics:
         open_positions=run.open_positions.size,
         open_profit=final - initial - booked,
         unexplained=float(run.account["balance"][0]) - initial - booked,
+        halted_ns=_halted_ns(run),
     )
 
 

@@ -21,6 +21,12 @@ def verdict(statistics: Statistics) -> str:
             f"No trade was made, so there is nothing to judge: the account stayed at "
             f"{number(s.final_equity, money)} {s.currency}."
         )
+    if count == 0 and not s.ruined:
+        return (
+            f"No trade was closed: what is still open moved the account from "
+            f"{number(s.initial_balance, money)} to {number(s.final_equity, money)} {s.currency} "
+            f"({percent(s.total_return, sign=True)}). That proves nothing."
+        )
     text = (
         f"{count:,} closed trade{'' if count == 1 else 's'} took the account from "
         f"{number(s.initial_balance, money)} to {number(s.final_equity, money)} {s.currency} "
@@ -54,6 +60,11 @@ def cautions(statistics: Statistics) -> tuple[str, ...]:
     found: list[str] = []
     if s.ruined:
         found.append("Equity fell to zero or below: a real account would have been closed.")
+    if s.halted_ns:
+        found.append(
+            f"The drawdown limit ended trading on {day(s.halted_ns)}: every figure includes the "
+            "idle time after it."
+        )
     if 0 < s.trading_days < FEW_DAYS:
         found.append(
             f"Annualised from {s.trading_days} trading days: yearly figures say little here."

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import polars as pl
+
 from realtime.history.detect import Input
-from realtime.history.errors import HistoryError
+from realtime.history.errors import FileUnreadable, HistoryError
 from realtime.history.importing import Import
 from realtime.history.lake import Lake
 from realtime.history.lake_import import import_file
 from realtime.history.lake_read import stored
 from realtime.history.quality import Checks
 from realtime.history.read import open_import
+from realtime.history.tally import QUARANTINE_SCHEMA
 from realtime.history.timeframe import TIMEFRAMES_NS
 
 
@@ -62,7 +65,7 @@ def _print(text: str) -> None:
     sys.stdout.write(text.rstrip("\n") + "\n")
 
 
-def _one_file(path: Path, options: argparse.Namespace) -> None:
+def _one_file(path: Path, options: argparse.Namespace, quarantines: list[pl.DataFrame]) -> None:
     opened = _open(path, options)
     if options.command == "import":
         done = import_file(Lake(options.lake), path, opened)
@@ -72,8 +75,7 @@ def _one_file(path: Path, options: argparse.Namespace) -> None:
             pass
         done, report = None, opened.report()
     _print(report.to_json() if options.json else report.to_text())
-    if options.quarantine is not None:
-        opened.quarantine().write_parquet(options.quarantine)
+    quarantines.append(opened.quarantine())
     if done is not None and not options.json:
         _print(
             f"lake        {options.lake}/{done.kind}/{report.symbol}: {done.added:,} rows added,"
@@ -84,8 +86,26 @@ def _one_file(path: Path, options: argparse.Namespace) -> None:
             _print(f"            {done.conflicts:,} bars differ from stored ones, which stay")
 
 
+def _check_folder(table: Path) -> None:
+    """Refuse a quarantine table that cannot be written, before anything is read or stored."""
+    if not table.parent.is_dir():
+        msg = "its folder does not exist"
+        raise FileUnreadable(msg, file=str(table), remedy="Make it, or name another place.")
+
+
+def _write_quarantine(table: Path, quarantines: Sequence[pl.DataFrame]) -> None:
+    try:
+        pl.concat(quarantines).write_parquet(table)
+    except OSError as error:
+        msg = f"cannot be written ({error})"
+        raise FileUnreadable(msg, file=str(table), remedy="Name another place.") from error
+
+
 def _list(address: str) -> None:
-    for row in stored(Lake(address)):
+    rows = stored(Lake(address))
+    if not rows:
+        _print(f"{address} holds nothing: `import FILE --lake {address}` brings market data")
+    for row in rows:
         _print(
             f"{row['kind']:<10} {row['symbol']:<12} {row['first']} to {row['last']}"
             f" ({row['months']} months)"
@@ -95,18 +115,30 @@ def _list(address: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (1 if any file failed)."""
     options = _parser().parse_args(arguments)
+    quarantines = [pl.DataFrame(schema=QUARANTINE_SCHEMA)]
     if options.command == "list":
         jobs: list[Callable[[], None]] = [partial(_list, options.lake)]
     else:
-        jobs = [partial(_one_file, path, options) for path in options.files]
-    failed = 0
-    for job in jobs:
-        try:
-            job()
-        except HistoryError as error:
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
-            failed += 1
-    return 1 if failed else 0
+        jobs = [partial(_one_file, path, options, quarantines) for path in options.files]
+        if options.quarantine is not None:
+            table: Path = options.quarantine
+            jobs.append(partial(_write_quarantine, table, quarantines))
+    if (
+        options.command != "list"
+        and options.quarantine is not None
+        and _failed(partial(_check_folder, options.quarantine))
+    ):
+        return 1
+    return 1 if sum([_failed(job) for job in jobs]) else 0
+
+
+def _failed(job: Callable[[], None]) -> bool:
+    try:
+        job()
+    except HistoryError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return True
+    return False
 
 
 if __name__ == "__main__":

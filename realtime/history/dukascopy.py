@@ -129,7 +129,7 @@ def dukascopy_source(
         format=f"dukascopy_{kind}",
         kind=kind,
         chunks=lambda: _chunks(usable, unpacked, point),
-        symbol=name or None,
+        symbol=wanted[0].symbol or name or None,
         zone="UTC",
         timeframe_ns=_MINUTE_NS if kind == "bars" else 0,
         point=point,
@@ -156,7 +156,7 @@ def _of_symbol(places: list[_Place], symbol: str | None, file: str) -> list[_Pla
         return places
     mine = [place for place in places if place.symbol == symbol]
     if not mine:
-        remedy = f"Give symbol= as one of {', '.join(symbols)}."
+        remedy = f"Give symbol= (--symbol) as one of {', '.join(symbols)}."
         msg = "files of several symbols"
         raise SymbolUnknown(msg, file=file, remedy=remedy)
     return mine

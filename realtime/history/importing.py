@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from realtime.history import reasons
 from realtime.history.build import bars_of, in_utc, ticks_of, tidy
 from realtime.history.errors import NothingUsable, RowsUnsorted, SymbolUnknown
-from realtime.history.market import Market, checked_symbol, currencies_of, market_of, symbol_in_name
+from realtime.history.market import (
+    Market,
+    are_different,
+    checked_symbol,
+    currencies_of,
+    market_of,
+    symbol_in_name,
+)
 from realtime.history.quality import Checker, Checks
 from realtime.history.raw import MOVED, Kind, Raw, Source, concatenate, take
 from realtime.history.report import Report
@@ -46,6 +53,7 @@ class Wishes:
         checks: how strict the checks are.
         check_zone: refuse a zone that the trading weeks clearly contradict.
         assumed_spread: price units, for bars of a source without spreads; None = stays absent.
+        opened_with: what else was said when the source was opened, to know an import again.
     """
 
     symbol: str | None = None
@@ -55,6 +63,7 @@ class Wishes:
     checks: Checks
     check_zone: bool = True
     assumed_spread: float | None = None
+    opened_with: tuple[object, ...] = ()
 
 
 class Import:
@@ -83,6 +92,7 @@ class Import:
             self.digits = max(self.digits, source.digits)
         self._point = wishes.point or source.point
         self._assumed_spread = wishes.assumed_spread
+        self._opened_with = wishes.opened_with
         self.timeframe_ns = self._find_timeframe(wishes.timeframe)
         self.clock = self._find_zone(wishes.zone, check=wishes.check_zone)
         self._tally = Tally(source.file)
@@ -214,6 +224,9 @@ class Import:
         """Return what became of every row; complete once the iteration is over."""
         tally = self._tally
         notes = list(self.source.notes)
+        named = symbol_in_name(Path(self.file).name)
+        if named is not None and are_different(named, self.symbol):
+            notes.append(f"the file's name says {named}, read as {self.symbol}: check that")
         if not self._done:
             notes.append("the import was not finished")
         if self.source.price_only:
@@ -260,6 +273,7 @@ class Import:
         return (
             *(self.kind, self.symbol, self.source.format, self.timeframe_ns, self.clock.zone),
             *(self._point, self.digits, self._checks, self._assumed_spread),
+            *self._opened_with,
         )
 
     def expected_rows(self) -> int:
@@ -278,7 +292,11 @@ def _in_order(rows: Raw) -> Iterator[Raw]:
 def _symbol_of(source: Source, given: str | None) -> str:
     found = given or source.symbol or symbol_in_name(Path(source.file).name)
     if found is None:
-        remedy = "Give symbol=, for example 'EURUSD'."
+        remedy = "Give symbol= (--symbol), for example 'EURUSD'."
         msg = "its symbol is not known"
+        raise SymbolUnknown(msg, file=source.file, remedy=remedy)
+    if source.symbol is not None and are_different(source.symbol, found):
+        remedy = f"Ask for {source.symbol}, or give the file of {found}."
+        msg = f"it holds {source.symbol}, not {found}"
         raise SymbolUnknown(msg, file=source.file, remedy=remedy)
     return checked_symbol(found, source.file)

@@ -133,7 +133,10 @@ class Lake:
         return [address.rstrip("/").rsplit("/", 1)[-1] for address in found]
 
     def _failed(self, what: str, path: str, error: Exception) -> LakeError:
-        remedy = "Check the disk, the address and the rights; the lake is as it was before."
+        remedy = (
+            "Check the disk, the address and the rights; no stored row is lost, and a repeated"
+            " import goes on where it stopped."
+        )
         return LakeWriteFailed(f"{what} ({error})", file=path, remedy=remedy)
 
     @contextlib.contextmanager
@@ -145,7 +148,10 @@ class Lake:
         """
         remedy = "Delete the file and import its month again."
         try:
-            with self.files.open(path, "rb") as stream, pq.ParquetFile(stream) as parquet:
+            with (
+                self.files.open(path, "rb") as stream,
+                pq.ParquetFile(stream, page_checksum_verification=True) as parquet,
+            ):
                 if _VERSION not in (parquet.schema_arrow.metadata or {}):
                     msg = "not a file of this lake"
                     raise LakeDamaged(msg, file=path, remedy=remedy)
@@ -273,6 +279,7 @@ def encode(kind: str, rows: NDArray[np.void], sources: Sequence[str]) -> bytes:
         buffer,
         row_group_size=ROW_GROUP,
         compression="zstd",
+        write_page_checksum=True,  # a flipped bit is an error, never another price
         use_dictionary=[name for name in columns if name not in (time_name(kind), "end_ns")],
         column_encoding={time_name(kind): "DELTA_BINARY_PACKED"},
     )

@@ -39,6 +39,17 @@ def market_of(symbol: str) -> Market:
     return "always" if symbol.upper().startswith(_COINS) else ""
 
 
+def are_different(one: str, two: str) -> bool:
+    """Tell whether two names are surely of different pairs, whatever brokers append to them.
+
+    False where either is no pair of known currencies or coins: ``"GOLD"`` may be XAUUSD.
+    """
+    if not (market_of(one) and market_of(two)):
+        return False
+    first, second = (re.sub(r"[^A-Z]", "", name.upper()) for name in (one, two))
+    return first[:6] != second[:6]
+
+
 def checked_symbol(symbol: str, file: str) -> str:
     """Return the symbol if it can name a folder.
 

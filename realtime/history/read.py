@@ -124,6 +124,7 @@ def open_import(  # noqa: PLR0913  one place for everything that may be said abo
         checks=checks,
         check_zone=check_zone,
         assumed_spread=assumed_spread,
+        opened_with=(date_order, *sorted((columns or {}).items())),
     )
     return Import(source, wishes)
 

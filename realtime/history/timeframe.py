@@ -46,7 +46,7 @@ def found_timeframe(steps: Mapping[int, int], file: str) -> int:
     Raises:
         TimeframeUnknown: there are no two bars, or their step is no timeframe.
     """
-    remedy = f"Give timeframe= as one of {', '.join(TIMEFRAMES_NS)}."
+    remedy = f"Give timeframe= (--timeframe) as one of {', '.join(TIMEFRAMES_NS)}."
     if not steps:
         what = "the timeframe cannot be read from a single bar time"
         raise TimeframeUnknown(what, file=file, remedy=remedy)

@@ -76,7 +76,7 @@ def _order_of(samples: Sequence[str], file: str, order: DateOrder | None) -> Dat
         return "month"
     if separator == ".":
         return "day"
-    remedy = "Give date_order='day' or date_order='month'."
+    remedy = "Give date_order='day' or date_order='month' (--date-order day)."
     what = f"day and month cannot be told apart in dates like {samples[0]!r}"
     raise DateAmbiguous(what, file=file, remedy=remedy, row=None)
 

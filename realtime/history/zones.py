@@ -203,7 +203,7 @@ def _cannot_tell(scan: Scan, step_ns: int) -> str:
 def _undecided(what: str, file: str, hint: str) -> ZoneUndecided:
     said = f" ({hint})" if hint else ""
     remedy = (
-        "Give zone=: 'UTC', an IANA name, or a broker's clock such as 'New_York+7' (most"
+        "Give zone= (--zone): 'UTC', an IANA name, or a broker's clock such as 'New_York+7' (most"
         " MetaTrader servers) or 'EET' (those that follow European daylight saving)."
     )
     return ZoneUndecided(f"its time zone is not known{said}: {what}", file=file, remedy=remedy)
@@ -229,7 +229,10 @@ def confirm_zone(
             f"the zone {how} is {zone}, but {matched} of {weeks} weeks close at 17:00 New York"
             f" only if it is {best.zone} ({mine} under {zone})"
         )
-        remedy = f"Give zone={best.zone!r}, or check_zone=False if the feed really closes then."
+        remedy = (
+            f"Give zone={best.zone!r} (--zone), or check_zone=False (--no-zone-check) if the feed"
+            " really closes then."
+        )
         raise ZoneContradicted(what, file=file, remedy=remedy)
     evidence = (f"{mine} of {weeks} weeks close at 17:00 New York under it",)
     return ZoneFinding(zone=zone, how=how, confidence=mine / weeks, evidence=evidence)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,8 +222,8 @@ def build_small_run(fills=(), *, orders=(), equity=(), bars=None, positions=(), 
     symbols = changes.pop("symbols", ("EURUSD",))
     initial = changes.pop("initial", 10_000.0)
 
-    def rows(values, dtype):
-        table = np.zeros(len(values), dtype=dtype)
+    def rows(values, dtype) -> Any:
+        table: Any = np.zeros(len(values), dtype=dtype)
         for row, fields in zip(table, values, strict=True):
             for name, value in fields.items():
                 row[name] = value

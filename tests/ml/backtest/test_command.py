@@ -80,3 +80,15 @@ def test_a_report_folder_that_cannot_be_written_is_said(
 
     assert code == 2
     assert "can be written" in capsys.readouterr().err
+
+
+def test_a_run_without_trades_says_what_decision_and_risk_answered(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[decision]\nallow_long = false\nallow_short = false\n")
+
+    assert main(["--demo", "--settings", str(settings)]) == 0
+
+    said = capsys.readouterr().out
+    assert "No trade was made" in said
+    assert "Nothing was traded. The decision mostly said below_threshold" in said

@@ -9,6 +9,7 @@ import re
 from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,15 +37,15 @@ class Page(HTMLParser):
         self.close()
         assert not self.open, f"not closed: {self.open}"
 
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
         if tag not in VOID and tag != "polyline":
             self.open.append(tag)
         if tag == "script":
-            self.scripts.append((dict(attributes), ""))
+            self.scripts.append((dict(attrs), ""))
 
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open, f"</{tag}> closes nothing"
@@ -365,7 +366,8 @@ def test_too_many_bars_are_joined_with_their_extremes(three_years, monkeypatch):
     chart = charts.price_chart(three_years, 0)
     bars = three_years.bars["EURUSD"]
     assert chart.shown <= 1_000 < chart.total == bars.size
-    close = np.cumsum(chart.payload["close"]) / 1e5
+    payload: dict[str, Any] = dict(chart.payload)
+    close = np.cumsum(payload["close"]) / 1e5
     assert (close + np.array(chart.payload["high"]) / 1e5).max() == pytest.approx(
         bars["high"].max()
     )

@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,10 +15,17 @@ from ml.backtest.market import read_market
 from ml.backtest.request import BacktestError, Request
 from ml.backtest.simulate import deciding_clock, simulate
 from ml.backtest.statistics import statistics
+from ml.backtest.summary import cautions
 from realtime.declarations import SettingsError
 from realtime.history.errors import HistoryError
 from realtime.kernels.codes import DECISION_NOT_READY
-from realtime.settings import CostSettings, LimitSettings, Settings
+from realtime.settings import (
+    AccountLimitSettings,
+    CostSettings,
+    DecisionSettings,
+    LimitSettings,
+    Settings,
+)
 from realtime.symbols import chosen_symbols, load_symbols
 
 MONDAY = datetime(2024, 3, 4, tzinfo=UTC)
@@ -35,12 +43,16 @@ def closes(seed: int = 3, start: float = 1.1) -> np.ndarray:
     return np.round(start * np.exp(np.cumsum(steps)), 5)
 
 
-def write_hours(path: Path, prices: np.ndarray, spread: int = 2) -> Path:
+def write_hours(
+    path: Path, prices: np.ndarray, spread: int = 2, missing: tuple[int, ...] = ()
+) -> Path:
     """An MT5 export of hourly bars that open at the close before."""
     with path.open("w", newline="\r\n") as file:
         file.write("<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n")
         before = prices[0]
         for hour, close in enumerate(prices):
+            if hour in missing:
+                continue
             at = MONDAY + timedelta(hours=hour)
             high, low = max(before, close), min(before, close)
             file.write(
@@ -70,7 +82,7 @@ def hours(tmp_path: Path) -> Path:
     return write_hours(tmp_path / "EURUSD_H1.csv", closes())
 
 
-def by_model(hours: Path, predictions: Path, **more: object) -> Request:
+def by_model(hours: Path, predictions: Path, **more: Any) -> Request:
     return Request(
         files=(hours,), symbols=("EURUSD",), zone="UTC", strategy="model",
         predictions=(predictions,), settings=FREE, close_only=True, **more,
@@ -96,6 +108,23 @@ def test_predictions_are_traded_at_the_bar_they_belong_to(hours: Path, tmp_path:
         [price[10] + 2e-5, price[20], price[40], price[45] + 2e-5], abs=1e-12
     )
     assert (run.equity["time_ns"] + 1).tolist() == run.bars["EURUSD"]["end_ns"].tolist()
+
+
+@pytest.mark.parametrize("missing", [(), (2, 3, 4), (5,), (1, 2, 3, 4), (2, 3, 4, 9)])
+def test_missing_hours_never_shift_predictions_to_other_bars(
+    missing: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Hours 0-1, 2-5, 6-9, 10-13... make H4 bars: a hole can end two of them at one moment."""
+    file = write_hours(tmp_path / "EURUSD_H1.csv", closes(), missing=missing)
+    fours = [1, 5, 9, 13, 17, 21]  # last hour of each H4 bar
+    values: list[float | None] = [0.9 if hour == 13 else 0.5 for hour in fours]
+    times = [ends()[hour] for hour in fours]
+    request = by_model(file, write_predictions(tmp_path / "p.csv", times, values), timeframe="H4")
+
+    run = simulate(request)
+
+    at = MONDAY + timedelta(hours=14)
+    assert (run.fills["time_ns"] + 1).tolist() == [int(at.timestamp()) * 10**9]
 
 
 def test_an_hour_without_prediction_holds_what_is_held(hours: Path, tmp_path: Path) -> None:
@@ -213,6 +242,25 @@ def test_the_demo_runs_on_a_year_of_real_hours() -> None:
     )
 
 
+def test_a_run_that_a_drawdown_limit_ended_says_so_and_when() -> None:
+    tight = replace(Settings(), account_limits=AccountLimitSettings(max_drawdown=0.02))
+    run = simulate(replace(demo_request(), settings=tight))
+
+    found = statistics(run)
+
+    stopped_ns = int(run.fills["time_ns"][-1])
+    assert found.halted_ns == pytest.approx(stopped_ns, abs=24 * 3600 * 10**9)
+    assert found.halted_ns < found.end_ns
+    assert any("drawdown limit ended trading" in said for said in cautions(found))
+    assert statistics(simulate(by_loose_limits())).halted_ns == 0
+
+
+def by_loose_limits() -> Request:
+    """The demo without a drawdown limit that could be reached."""
+    loose = replace(Settings(), account_limits=AccountLimitSettings(max_drawdown=0.9))
+    return replace(demo_request(), settings=loose)
+
+
 REFUSED = {
     "no file": ({"files": (), "symbols": ()}, "--data"),
     "more files than symbols": ({"files": (Path("a"), Path("b"))}, "as many symbols"),
@@ -224,6 +272,10 @@ REFUSED = {
     "a window of none": ({"fast": 0}, "--fast 0"),
     "a model without predictions": ({"strategy": "model"}, "--predictions"),
     "predictions without a model": ({"predictions": (Path("p"),)}, "--predictions"),
+    "sizing by a volatility nobody knows": (
+        {"settings": replace(Settings(), decision=DecisionSettings(sizing="volatility_target"))},
+        "knows no volatility",
+    ),
     "a negative spread": ({"spread_points": -1.0}, "--spread-points"),
 }
 
@@ -231,7 +283,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_request_that_cannot_be_meant_is_refused(case: str) -> None:
     changes, said = REFUSED[case]
-    asked = {"files": (Path("EURUSD.csv"),), "symbols": ("EURUSD",), **changes}
+    asked: dict[str, Any] = {"files": (Path("EURUSD.csv"),), "symbols": ("EURUSD",), **changes}
 
     with pytest.raises(BacktestError, match=said):
         Request(**asked)
@@ -252,7 +304,71 @@ def test_a_file_that_is_not_there_is_refused_with_its_name(tmp_path: Path) -> No
         simulate(Request(files=(tmp_path / "absent.csv",), symbols=("EURUSD",)))
 
 
+def test_a_slow_window_longer_than_the_data_is_refused_instead_of_trading_nothing(
+    hours: Path,
+) -> None:
+    request = Request(files=(hours,), symbols=("EURUSD",), zone="UTC", fast=2, slow=HOURS + 1)
+
+    with pytest.raises(BacktestError, match=f"--slow {HOURS + 1} .* {HOURS} h1 bars"):
+        simulate(request)
+
+
+def test_the_order_of_day_and_month_can_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "EURUSD.csv"
+    minutes = "".join(f"04/03/2024 10:{minute:02}:00,1.1,1.1001\n" for minute in range(40))
+    path.write_text("time,bid,ask\n" + minutes)
+    request = Request(files=(path,), symbols=("EURUSD",), zone="UTC", date_order="day")
+
+    market = read_market(request, chosen_symbols(("EURUSD",), load_symbols()))
+
+    assert market.start_ns == int(MONDAY.timestamp() + 36_000) * 10**9
+
+
+def test_predictions_at_the_beginning_of_their_bars_are_refused_as_a_look_ahead(
+    tmp_path: Path,
+) -> None:
+    """Where hours follow each other a bar's beginning is the end of the bar before."""
+    missing = (30, 31)
+    file = write_hours(tmp_path / "EURUSD_H1.csv", closes(), missing=missing)
+    kept = [hour for hour in range(HOURS) if hour not in missing]
+    begins = [ends()[hour] - timedelta(hours=1) for hour in kept]
+    values: list[float | None] = [0.9] * len(kept)
+
+    with pytest.raises(BacktestError, match="beginning"):
+        simulate(by_model(file, write_predictions(tmp_path / "p.csv", begins, values)))
+
+
+def test_the_fingerprint_follows_the_specifications(hours: Path, tmp_path: Path) -> None:
+    own = tmp_path / "my_broker.toml"
+    paths = replace(FREE.paths, specifications=str(own))
+    request = Request(
+        files=(hours,), symbols=("EURUSD",), zone="UTC", settings=replace(FREE, paths=paths)
+    )
+    found = []
+    for contract_size in (100_000.0, 1_000.0):
+        own.write_text(f"[symbols.EURUSD]\ncontract_size = {contract_size}\n")
+        found.append(simulate(request).fingerprint)
+
+    assert found[0] != found[1]
+
+
 BAD_PREDICTIONS = {
+    "text for a probability": (
+        "time,probability\n2024-03-04 01:00:00,high\n",
+        "probability .* number.* 'high' in row 1",
+    ),
+    "text for a volatility": (
+        "time,probability,volatility\n2024-03-04 01:00:00,0.5,low\n",
+        "volatility .* number.* 'low' in row 1",
+    ),
+    "no time": (
+        "time,probability\n2024-03-04 01:00:00,0.5\n,0.6\n,0.6\n",
+        "2 rows without a time",
+    ),
+    "times of another epoch": (
+        "time,probability\n1709514000,0.5\n",
+        "1970-01-01.*2024-03-04",
+    ),
     "no such column": ("when,p\n2024-03-04 01:00:00,0.5\n", "time .* and probability"),
     "outside 0 to 1": ("time,probability\n2024-03-04 01:00:00,1.5\n", "outside 0 to 1"),
     "the same time twice": (

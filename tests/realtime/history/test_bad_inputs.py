@@ -394,6 +394,13 @@ CASES: dict[str, Case] = {
         options=UTC_ZONE,
         quarantined={5: "duplicate_time"},
     ),
+    "the content says another pair": Case(
+        content=json_ticks(),
+        name="ticks.json",
+        options={"symbol": "GBPUSD", "zone": "UTC"},
+        error=errors.SymbolUnknown,
+        says="it holds EURUSD, not GBPUSD",
+    ),
     "bad date": Case(
         content=ticks({5: "2024-13-45 10:00:03,1.1,1.1001"}),
         options=UTC_ZONE,

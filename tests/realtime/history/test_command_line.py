@@ -61,3 +61,36 @@ def test_json_reports_are_printed_for_machines(
 ) -> None:
     assert main(["inspect", "--json", str(ticks)]) == 0
     assert '"rows_kept": 8' in capsys.readouterr().out
+
+
+def test_a_quarantine_table_holds_the_rows_of_every_file(ticks: Path, tmp_path: Path) -> None:
+    other, table = tmp_path / "GBPUSD.csv", tmp_path / "bad.parquet"
+    other.write_text(ticks.read_text())
+    assert main(["inspect", str(ticks), str(other), "--quarantine", str(table)]) == 0
+    assert pl.read_parquet(table)["file"].to_list() == [str(ticks), str(other)]
+
+
+def test_a_quarantine_table_that_cannot_be_written_is_refused_before_anything_is_stored(
+    ticks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, lake = tmp_path / "absent" / "bad.parquet", tmp_path / "lake"
+    arguments = ["import", str(ticks), "--lake", str(lake), "--quarantine", str(table)]
+    assert main(arguments) == 1
+    assert f"{table}: its folder does not exist" in capsys.readouterr().err
+    assert not lake.exists()
+
+
+def test_an_empty_lake_is_said_to_be_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "--lake", str(tmp_path / "lake")]) == 0
+    assert "holds nothing" in capsys.readouterr().out
+
+
+def test_a_file_name_that_says_another_pair_is_noted(
+    ticks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(ticks), "--symbol", "GBPUSD"]) == 0
+    assert "the file's name says EURUSD, read as GBPUSD" in capsys.readouterr().out
+    assert main(["inspect", str(ticks), "--symbol", "EURUSD.m"]) == 0
+    assert "the file's name says" not in capsys.readouterr().out

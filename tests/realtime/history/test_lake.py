@@ -21,6 +21,7 @@ from realtime.history.lake import Lake, Month, month_of
 from realtime.history.lake_import import by_month, import_file
 from realtime.history.lake_read import read_lake_bars, read_lake_ticks, stored
 from realtime.history.merge import merge_bars, merge_ticks
+from realtime.history.quality import Checks
 from realtime.history.read import open_import, read_bars, read_ticks
 from realtime.kernels.layout import BAR, TICK
 
@@ -213,6 +214,37 @@ def test_a_damaged_month_is_named(weeks: Weeks, lake: Lake, tmp_path: Path) -> N
     lake.files.pipe_file(lake.path("ticks", "EURUSD", Month(2024, 2)), other.read_bytes())
     with pytest.raises(errors.LakeDamaged, match="not a file of this lake"):
         joined(read_lake_ticks(lake, ["EURUSD"]))
+
+
+def test_one_flipped_bit_of_a_month_never_changes_a_row_silently(
+    weeks: Weeks, lake: Lake, tmp_path: Path
+) -> None:
+    bring(lake, write_ticks(weeks, tmp_path / "a.parquet", "2024-01-02", "2024-01-20"))
+    month = Month(2024, 1)
+    path, before = lake.path("ticks", "EURUSD", month), lake.read_month("ticks", "EURUSD", month)
+    whole = lake.files.cat_file(path)
+    damaged = 0
+    for at in range(4, len(whole), max(1, len(whole) // 60)):
+        flipped = bytes([whole[at] ^ 1])
+        lake.files.pipe_file(path, whole[:at] + flipped + whole[at + 1 :])
+        try:
+            assert_same_bits(lake.read_month("ticks", "EURUSD", month), before)
+        except errors.LakeDamaged:
+            damaged += 1
+    assert damaged > 20
+
+
+def test_the_same_file_read_with_another_date_order_is_another_import(
+    lake: Lake, tmp_path: Path
+) -> None:
+    path = tmp_path / "EURUSD.csv"
+    days = ("04/05/2024", "05/05/2024", "06/05/2024")
+    path.write_text("date,bid,ask\n" + "".join(f"{day} 10:00:00,1.1,1.2\n" for day in days))
+    always = Checks(market="always")
+    wrong = bring(lake, path, zone="UTC", checks=always, date_order="month")
+    assert wrong.written == ("2024-04", "2024-05", "2024-06")
+    right = bring(lake, path, zone="UTC", checks=always, date_order="day")
+    assert (right.written, right.skipped) == (("2024-05",), ())
 
 
 def test_nothing_stored_is_said_with_what_there_is(
