@@ -144,7 +144,7 @@ def why_nothing_was_traded(run: Run) -> str:
     """Name the commonest answers of decision and risk, for a run without a single deal."""
     if run.decisions.size == 0:
         return "No bar of the deciding timeframe was finished: the data are too short for it.\n"
-    said = []
+    said: list[str] = []
     for field, names in (("decision_code", DECISION_NAMES), ("risk_code", RISK_NAMES)):
         values, counts = np.unique(run.decisions[field], return_counts=True)
         most = int(counts.argmax())

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.kernels.bar_quotes import CLOSE
 from realtime.kernels.engine_source import Part, engine_source
 from realtime.kernels.features.catalogue import TICK_CLOCK
 from realtime.kernels.features.feature_set import FeatureSet, FusedFeatures
@@ -94,6 +95,7 @@ class Engine:
         self._decide: Callable[..., bool] | None = getattr(module, "live_decide", None)
         self.memory = _new_memory(fused)
         self._taken = np.zeros(symbols, np.int64)
+        self._last_end_ns = -1
         self._no_signals = tuple(np.zeros(0, SIGNAL) for _ in rules)
         self._tape = np.zeros(1, TAPE)
         self._written = {name: WrittenRows(dtype) for name, dtype in _TABLES.items()}
@@ -164,7 +166,8 @@ class Engine:
         """Feed finished bars instead of ticks; may be called again with the next ones.
 
         Args:
-            bars: (n,) BAR, ordered by end.
+            bars: (n,) BAR, ordered by end. Bars that end at the same moment are played together,
+                quote by quote, so all of a moment must come in one call.
             symbols: (n,) row of each bar's symbol; None if there is one symbol.
             given: as in `fold`.
             path: 1 quotes only the close; 4 quotes open, both extremes (low first in a rising
@@ -184,7 +187,9 @@ class Engine:
         self._require_symbols(rows)
         for name in ("decisions", "samples"):
             self._written[name].reserve(len(bars))
-        self._run(given, bars, rows, np.zeros(1, TICK), path)
+        self._require_new_moment(bars)
+        place = np.array([CLOSE + 1 - path, 0], np.int64)
+        self._run(given, bars, rows, np.zeros(1, TICK), place, path)
 
     def result(self) -> Result:
         """Return everything written down so far, or since `drain`."""
@@ -211,6 +216,17 @@ class Engine:
         if rows.dtype != dtype or rows.ndim != 1:
             msg = f"expected a 1-d array of {dtype.names}, got {rows.ndim}-d {rows.dtype}"
             raise EngineError(msg)
+
+    def _require_new_moment(self, bars: NDArray[np.void]) -> None:
+        if len(bars) == 0:
+            return
+        if int(bars["end_ns"][0]) == self._last_end_ns:
+            msg = (
+                f"bars ending at {self._last_end_ns} ns were fed before: feed all bars of one"
+                " moment in one call"
+            )
+            raise EngineError(msg)
+        self._last_end_ns = int(bars["end_ns"][-1])
 
     def _require_symbols(self, rows: NDArray[np.int64]) -> None:
         count = len(self.rules)

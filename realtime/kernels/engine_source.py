@@ -25,8 +25,9 @@ class Part:
 
 _HEAD = '''"""Generated engine: do not edit. One branch a symbol, in the order of rows."""
 
-from realtime.kernels.bar_quotes import bar_quote_step
+from realtime.kernels.bar_quotes import CLOSE, bar_quote_step
 from realtime.kernels.jit import kernel
+from realtime.kernels.sessions import last_open_ns
 from realtime.kernels.strategies import crossover_step
 from realtime.kernels.tape import NO_ROOM, NO_SYMBOL, has_room, is_to_be_emptied
 from realtime.kernels.trading import decide_step, on_tick_step
@@ -59,14 +60,19 @@ _RULE = """        if mask & {bit} != 0:
 _TAKE_HEAD = '''
 
 @kernel
-def take_signal_step(desk, symbol, given, taken):
-    """Put the next given signal of a symbol in force; False if there is none left."""
+def take_signal_step(desk, symbol, now_ns, given, taken):
+    """Put the next given signal of a symbol in force; False if there is none left.
+
+    What it is made of cannot be newer than now: a bar's close is known at its last moment.
+    """
 '''
 
 _TAKE = """    if symbol == {row}:
         if taken[{row}] >= len(given[{row}]):
             return False
         desk["signals"][{row}] = given[{row}][taken[{row}]]
+        signal = desk["signals"][{row}]
+        signal["feature_ns"] = min(signal["feature_ns"], now_ns)
         taken[{row}] += 1
 """
 
@@ -89,47 +95,67 @@ def engine_fold(memories, desks, ticks, start, given, taken, tapes):
     desk = desks[0]
     tape = tapes[0]
     for i in range(start, len(ticks)):
-        if not has_room(tape, desk, 1):
+        if not has_room(tape, desk):
             return i
         symbol = ticks[i]["symbol"]
         due = engine_step(memory, desk, ticks[i], tape)
-        if due and not take_signal_step(desk, symbol, given, taken):
+        now_ns = ticks[i]["time_ns"]
+        if due and not take_signal_step(desk, symbol, now_ns, given, taken):
             return -1 - symbol
-        decide_step(desk, symbol, ticks[i]["time_ns"], due, tape)
+        decide_step(desk, symbol, now_ns, due, tape)
     return len(ticks)
 '''
 
 _BAR_FOLD = '''
 
 @kernel
-def engine_step(memory, desk, bar, symbol, tick, path, tape):
-    """Take in one finished bar: its quotes pass the broker, then the features see it."""
-    for k in range(4 - path, 4):
-        bar_quote_step(bar, k, symbol, tick)
-        on_tick_step(desk, tick, tape)
-        if k < 3:
-            decide_step(desk, symbol, tick["time_ns"], False, tape)
-    return observe_step(memory, desk, bar, symbol, tick["time_ns"])
+def quote_step(desk, bar, k, symbol, tick, tape):
+    """Let quote `k` of a bar pass the broker; the close at the last moment of trading in it."""
+    bar_quote_step(bar, k, symbol, tick)
+    if k == CLOSE:
+        tick["time_ns"] = last_open_ns(desk, symbol, bar["open_ns"], tick["time_ns"])
+    on_tick_step(desk, tick, tape)
+    if k != CLOSE:
+        decide_step(desk, symbol, tick["time_ns"], False, tape)
 
 
 @kernel
-def engine_fold(memories, desks, bars, symbols, ticks, path, start, given, taken, tapes):
+def engine_fold(memories, desks, bars, symbols, ticks, place, path, start, given, taken, tapes):
     """Step over bars from `start` until they end or the tape is full; the next index.
 
-    A negative result names the symbol row whose signal is missing: -1 - row.
+    Bars that end at one moment are one group: the first quote of each passes the broker, then the
+    second of each, and so on; then the features of each see it and decide. `place` keeps where in
+    its group a fold stopped for want of room: (quote, bar). A negative result names the symbol row
+    whose signal is missing: -1 - row.
     """
     memory = memories[0]
     desk = desks[0]
     tape = tapes[0]
     tick = ticks[0]
-    for i in range(start, len(bars)):
-        if not has_room(tape, desk, path):
-            return i
-        symbol = symbols[i]
-        due = engine_step(memory, desk, bars[i], symbol, tick, path, tape)
-        if due and not take_signal_step(desk, symbol, given, taken):
-            return -1 - symbol
-        decide_step(desk, symbol, tick["time_ns"], due, tape)
+    while start < len(bars):
+        stop = start + 1
+        while stop < len(bars) and bars[stop]["end_ns"] == bars[start]["end_ns"]:
+            stop += 1
+        while place[0] <= CLOSE + 1:
+            k = place[0]
+            while place[1] < stop - start:
+                if not has_room(tape, desk):
+                    return start
+                i = start + place[1]
+                symbol = symbols[i]
+                place[1] += 1
+                if k <= CLOSE:
+                    quote_step(desk, bars[i], k, symbol, tick, tape)
+                    continue
+                now_ns = last_open_ns(desk, symbol, bars[i]["open_ns"], bars[i]["end_ns"] - 1)
+                due = observe_step(memory, desk, bars[i], symbol, now_ns)
+                if due and not take_signal_step(desk, symbol, now_ns, given, taken):
+                    return -1 - symbol
+                decide_step(desk, symbol, now_ns, due, tape)
+            place[0] = k + 1
+            place[1] = 0
+        place[0] = CLOSE + 1 - path
+        start = stop
     return len(bars)
 '''
 
@@ -145,7 +171,7 @@ def live_observe(memories, desks, ticks, i, tapes):
     symbol = ticks[i]["symbol"]
     if symbol < 0 or symbol >= desks[0]["symbols"]:
         return NO_SYMBOL
-    if not has_room(tapes[0], desks[0], 1):
+    if not has_room(tapes[0], desks[0]):
         return NO_ROOM
     return 1 if engine_step(memories[0], desks[0], ticks[i], tapes[0]) else 0
 

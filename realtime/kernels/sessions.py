@@ -37,3 +37,24 @@ def is_session_open(desk: np.void, symbol: int, now_ns: int) -> bool:
     if row < 0:
         return False
     return is_open(desk["days"][row], now_ns)
+
+
+@kernel
+def last_open_ns(desk: np.void, symbol: int, from_ns: int, to_ns: int) -> int:
+    """Return the last moment of trading in [from_ns, to_ns], or `to_ns` if there is none.
+
+    A bar cut at midnight UTC on a Friday ends two hours after the market: its close was a price of
+    the last moment before that, and could be traded then.
+    """
+    if not has_calendar(desk, symbol):
+        return to_ns
+    row = day_row_at(desk, symbol, to_ns)
+    while row >= desk["specs"][symbol]["first_day"]:
+        day = desk["days"][row]
+        if day["end_ns"] <= from_ns:
+            break
+        last_ns = min(to_ns, int(day["close_ns"]) - 1)
+        if day["open_ns"] < day["close_ns"] and last_ns >= max(from_ns, int(day["open_ns"])):
+            return last_ns
+        row -= 1
+    return to_ns

@@ -16,22 +16,17 @@ NO_SYMBOL = -2  # the tick's symbol is not a row of the desk
 
 
 @kernel
-def has_room(tape: np.void, desk: np.void, quotes: int) -> bool:
-    """Tell whether one more event fits, whatever happens on it.
+def has_room(tape: np.void, desk: np.void) -> bool:
+    """Tell whether one more quote and the decision on it fit, whatever happens.
 
-    An order is written once, when it ends: all that work already may end, and every quote of the
-    event and the decision may send one a position and one a symbol, each of which may be refused.
-
-    Args:
-        tape: the TAPE.
-        desk: the account, for its capacities.
-        quotes: how many quotes the event brings: 1 for a tick, up to 4 for a bar.
+    An order is written once, when it ends: all that work already may end, and quote and decision
+    may each send one a position and one a symbol, each of which may be refused.
     """
-    sent = (quotes + 1) * (desk["position_capacity"] + desk["symbols"])
+    sent = 2 * (desk["position_capacity"] + desk["symbols"])
     return (
         tape["n_orders"] + desk["order_capacity"] + sent <= TAPE_ROWS
-        and tape["n_fills"] + quotes * fills_per_tick(desk) + sent <= TAPE_ROWS
-        and tape["n_decisions"] + quotes <= TAPE_ROWS
+        and tape["n_fills"] + fills_per_tick(desk) + sent <= TAPE_ROWS
+        and tape["n_decisions"] < TAPE_ROWS
         and tape["n_samples"] < TAPE_ROWS
     )
 

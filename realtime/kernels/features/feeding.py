@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime.kernels.bar_quotes import ask_of_bar
 from realtime.kernels.features.validity import is_amount, is_price, is_range
 from realtime.kernels.jit import kernel
 from realtime.kernels.pieces import REFUSED, tick_piece_step
@@ -75,6 +76,6 @@ def quote_bar_step(quotes: NDArray[np.void], symbol: int, bar: np.void) -> None:
         quote = quotes[symbol]
         quote["time_ns"] = bar["end_ns"] - 1
         quote["bid"] = bid
-        quote["ask"] = bid + spread
+        quote["ask"] = ask_of_bar(bid, spread)
         quote["volume"] = 0.0
         quote["seq"] = 0

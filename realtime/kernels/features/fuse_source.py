@@ -274,8 +274,11 @@ def features_bar_step(state, bar, days, day_row, quotes, out):
 
     Refused (0 is returned, nothing changes): a bar that begins before the last one ended, prices
     that are not positive, finite and in order, a bar outside of the calendar (day_row < 0).
+    `day_row` is the row of the bar's close or open: the bar belongs to the day it opens in.
     """
     mask = 0
+    while day_row > 0 and days[day_row]["start_ns"] > bar["open_ns"]:
+        day_row -= 1
     if day_row >= 0:
         mask = update(state, bar, days[day_row]@quotes)
     elif state["begun"] == 0:
@@ -341,7 +344,7 @@ def features_fold(
         quote_bar_step(quotes, symbols[i], bar)
         if symbols[i] != symbol:
             continue
-        time_ns = bar["end_ns"] - 1
+        time_ns = bar["open_ns"]
         if time_ns < start_ns or time_ns >= end_ns:
             day_row = day_row_step(days, day_row, first_day, last_day, time_ns)
             if day_row == OUTSIDE:

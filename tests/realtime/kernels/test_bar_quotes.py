@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.kernels.bar_quotes import bar_quote_step
+from realtime.kernels.bar_quotes import ask_of_bar, bar_quote_step
 from realtime.kernels.layout import BAR, TICK
 
 OPEN_NS, MINUTE = 1_700_000_000_000_000_000, 60_000_000_000
@@ -38,7 +38,7 @@ def quotes_of(bar, symbol=2):
 def test_the_extremes_come_in_the_order_of_metatraders_tester(close, bids) -> None:
     ticks = quotes_of(a_bar(close=close))
     assert ticks["bid"].tolist() == bids
-    assert ticks["ask"].tolist() == [bid + 0.0002 for bid in bids]
+    assert ticks["ask"].tolist() == [round(bid + 0.0002, 10) for bid in bids]
 
 
 def test_times_are_spread_over_the_bar_and_end_before_the_next_one() -> None:
@@ -71,3 +71,15 @@ def test_quotes_stay_inside_the_bar_and_reach_its_ends(prices, swap, length_ns) 
     assert (np.diff(ticks["time_ns"]) >= 0).all()
     assert ticks["time_ns"][0] == OPEN_NS
     assert ticks["time_ns"][3] == OPEN_NS + length_ns - 1
+
+
+@given(points=st.integers(50_000, 200_000), spread_points=st.integers(0, 500))
+def test_the_ask_is_the_decimal_that_bid_and_spread_add_up_to(points, spread_points) -> None:
+    """1.10001 + 0.00002 falls short of 1.10003 by a bit: a stop there would not be met."""
+    ask = ask_of_bar(points / 100_000, spread_points / 100_000)
+    assert ask == (points + spread_points) / 100_000
+
+
+@given(bid=st.floats(0.5, 2.0))
+def test_without_a_spread_the_ask_is_the_bid_to_the_bit(bid) -> None:
+    assert ask_of_bar(bid, 0.0) == bid

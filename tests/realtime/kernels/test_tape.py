@@ -12,7 +12,7 @@ from tests.realtime.kernels.floors import EURUSD, Floor, ids_of
 COUNTS = ("n_orders", "n_fills", "n_decisions", "n_samples")
 
 
-def crowded(quotes=1, positions=200):
+def crowded(positions=200):
     """A hedging account with many positions, one order row and the kill switch set.
 
     On every quote it sends one close and is refused all others: the most that can be written.
@@ -24,13 +24,13 @@ def crowded(quotes=1, positions=200):
     return floor
 
 
-def fill_up(floor, name, quotes):
+def fill_up(floor, name):
     """Put the tape's count as high as `has_room` lets it be."""
     low, high = 0, TAPE_ROWS
     while high - low > 1:
         middle = (low + high) // 2
         floor.tape[name] = middle
-        if has_room(floor.tape, floor.desk, quotes):
+        if has_room(floor.tape, floor.desk):
             low = middle
         else:
             high = middle
@@ -38,25 +38,19 @@ def fill_up(floor, name, quotes):
     return low
 
 
-@pytest.mark.parametrize("quotes", [1, 4])
 @pytest.mark.parametrize("name", COUNTS)
-def test_where_there_is_room_the_worst_event_fits(quotes, name) -> None:
+def test_where_there_is_room_the_worst_quote_and_decision_fit(name) -> None:
     floor = crowded()
-    start = fill_up(floor, name, quotes)
-    for _ in range(quotes - 1):
-        floor.tick()
+    start = fill_up(floor, name)
     floor.signal(0.9)
     assert start < floor.tape["n_orders"] or name != "n_orders"
     assert all(floor.tape[each] <= TAPE_ROWS for each in COUNTS)
 
 
-@pytest.mark.parametrize("quotes", [1, 4])
-def test_the_worst_event_needs_most_of_the_room_asked_for(quotes) -> None:
-    """Refusals on every quote and on the decision: 199 each."""
+def test_the_worst_quote_needs_most_of_the_room_asked_for() -> None:
+    """Refusals on the quote and on the decision: 199 each."""
     floor = crowded()
-    start = fill_up(floor, "n_orders", quotes)
-    for _ in range(quotes - 1):
-        floor.tick()
+    start = fill_up(floor, "n_orders")
     floor.signal(0.9)
     assert floor.tape["n_orders"] - start > 0.9 * (TAPE_ROWS - start)
 
@@ -64,14 +58,14 @@ def test_the_worst_event_needs_most_of_the_room_asked_for(quotes) -> None:
 def test_an_empty_tape_has_room_for_the_largest_desk() -> None:
     floor = Floor(position_rows=256, order_rows=256)
     floor.desk["symbols"] = 32
-    assert has_room(np.zeros(1, TAPE)[0], floor.desk, 4)
+    assert has_room(np.zeros(1, TAPE)[0], floor.desk)
 
 
 def test_a_full_table_leaves_no_room() -> None:
     for name in COUNTS:
         floor = Floor()
         floor.tape[name] = TAPE_ROWS
-        assert not has_room(floor.tape, floor.desk, 1)
+        assert not has_room(floor.tape, floor.desk)
 
 
 def test_every_number_given_out_is_on_the_tape() -> None:
