@@ -132,30 +132,27 @@ def engine_fold(memories, desks, bars, symbols, ticks, place, path, start, given
     desk = desks[0]
     tape = tapes[0]
     tick = ticks[0]
-    while start < len(bars):
-        stop = start + 1
-        while stop < len(bars) and bars[stop]["end_ns"] == bars[start]["end_ns"]:
-            stop += 1
-        while place[0] <= CLOSE + 1:
-            k = place[0]
-            while place[1] < stop - start:
+    for i in range(start, len(bars)):
+        if i + 1 < len(bars) and bars[i + 1]["end_ns"] == bars[i]["end_ns"]:
+            continue  # more bars of this moment follow
+        for k in range(place[0], CLOSE + 2):
+            for j in range(start + place[1], i + 1):
                 if not has_room(tape, desk):
                     return start
-                i = start + place[1]
-                symbol = symbols[i]
+                symbol = symbols[j]
                 place[1] += 1
                 if k <= CLOSE:
-                    quote_step(desk, bars[i], k, symbol, tick, tape)
+                    quote_step(desk, bars[j], k, symbol, tick, tape)
                     continue
-                now_ns = last_open_ns(desk, symbol, bars[i]["open_ns"], bars[i]["end_ns"] - 1)
-                due = observe_step(memory, desk, bars[i], symbol, now_ns)
+                now_ns = last_open_ns(desk, symbol, bars[j]["open_ns"], bars[j]["end_ns"] - 1)
+                due = observe_step(memory, desk, bars[j], symbol, now_ns)
                 if due and not take_signal_step(desk, symbol, now_ns, given, taken):
                     return -1 - symbol
                 decide_step(desk, symbol, now_ns, due, tape)
             place[0] = k + 1
             place[1] = 0
         place[0] = CLOSE + 1 - path
-        start = stop
+        start = i + 1
     return len(bars)
 '''
 

@@ -16,17 +16,19 @@ A feature is one output of a kernel with its parameters, on a clock. Its column 
 from realtime.kernels.features.feature_set import FeatureSet
 
 chosen = FeatureSet(features=("tick_spread", "m1_log_return_5", "m5_rsi_14", "h1_macd_12_26_9"))
-chosen.identity            # changes with the choice and with the code that computes it
-fused = chosen.compile()   # one kernel for exactly these, compiled once and kept on disk
+chosen.identity  # changes with the choice and with the code that computes it
+fused = chosen.compile()  # one kernel for exactly these, compiled once and kept on disk
 state = fused.state()
 
 # history, in chunks of any size: a row for each tick, or for each finished bar of a clock
-for times_ns, rows in fused.history(ticks, days, clock="m5", state=state): ...
+for times_ns, rows in fused.history(ticks, days, clock="m5", state=state):
+    ...
 
 # live, the same kernel and the same state; about a microsecond
 row = numpy.empty(len(fused.columns))
 finished = fused.live_step(state, tick, days, day_row, quotes, row)
-if finished & fused.clock_bits["m5"]: ...
+if finished & fused.clock_bits["m5"]:
+    ...
 ```
 
 `feed="m1"` takes finished M1 bars instead of ticks. Features that look at other symbols name them:
