@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ml.backtest.request import BacktestError, Request
 from ml.backtest.run import DataSource, Finding
+from realtime.history.importing import NO_SPREADS
 from realtime.history.read import Imported, read_any
 from realtime.kernels.layout import TICK
 from realtime.symbols import Symbol
@@ -147,7 +148,11 @@ def described(file: Path, imported: Imported, more: Sequence[Finding]) -> DataSo
         )
         for reason, rows in counts.items()
     ]
-    notes = [Finding(reason=note, rows=report.rows_kept, action="noted") for note in report.notes]
+    notes = [
+        Finding(reason=note, rows=report.rows_kept, action="noted")
+        for note in report.notes
+        if note != NO_SPREADS
+    ]
     return DataSource(
         file=file.name,
         format=f"{report.format} ({report.kind})",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.backtest.format import duration
 from ml.backtest.market import Market, read_market
 from ml.backtest.predictions import read_predictions, signals_at
 from ml.backtest.request import BacktestError, Request
@@ -230,9 +231,19 @@ def _shown(request: Request) -> dict[str, object]:
         "strategy": request.strategy,
         "quotes inside a bar": bars,
         **{
-            section: asdict(getattr(settings, section))
+            section: _readable(asdict(getattr(settings, section)))
             for section in ("account", "account_limits", "limits", "decision", "costs")
         },
+    }
+
+
+def _readable(values: Mapping[str, object]) -> dict[str, object]:
+    """Write durations as people do: ``max_tick_age_ns`` of 30e9 is a ``max_tick_age`` of 30 s."""
+    return {
+        name.removesuffix("_ns"): duration(value)
+        if name.endswith("_ns") and isinstance(value, int)
+        else value
+        for name, value in values.items()
     }
 
 

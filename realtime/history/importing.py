@@ -34,6 +34,8 @@ from realtime.history.timeframe import (
 )
 from realtime.history.zones import Clock, ZoneFinding, checked_zone, confirm_zone, detect_zone
 
+#: Noted of bars whose source has none; a backtest assumes one and says so itself.
+NO_SPREADS = "no spreads in the source: give assumed_spread to trade on these bars"
 _CACHED_ROWS = 3_000_000
 _MOST_SORTED_ROWS = 30_000_000
 #: Above this share of rows out of order the file is sorted; below it they are quarantined.
@@ -232,7 +234,7 @@ class Import:
         if self.source.price_only:
             notes.append("no bid or ask in the source: the price stands for both")
         if self.kind == "bars" and tally.kept and tally.spread_stats() is None:
-            notes.append("no spreads in the source: give assumed_spread to trade on these bars")
+            notes.append(NO_SPREADS)
         if self.kind == "bars" and self._assumed_spread is not None:
             notes.append(f"where the source has no spread {self._assumed_spread:g} is assumed")
         if not self._market:

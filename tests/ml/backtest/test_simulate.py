@@ -230,6 +230,15 @@ def test_hours_can_be_decided_on_every_four(hours: Path) -> None:
     assert HOURS // 4 - 1 <= len(run.decisions) <= HOURS // 4 + 1
 
 
+def test_the_report_shows_durations_as_people_write_them(hours: Path) -> None:
+    run = simulate(Request(files=(hours,), symbols=("EURUSD",), zone="UTC"))
+
+    limits: Any = run.settings["limits"]
+    assert limits["max_tick_age"] == "30 s"
+    assert limits["max_model_age"] == "90 d"
+    assert "max_tick_age_ns" not in limits
+
+
 def test_the_demo_runs_on_a_year_of_real_hours() -> None:
     run = simulate(demo_request())
     found = statistics(run)
