@@ -311,6 +311,7 @@ RISK_STATE = np.dtype(
         ("day_end_ns", "i8"),  # the trading day that day_start_equity belongs to
         ("day_start_equity", "f8"),
         ("peak_equity", "f8"),
+        ("last_equity", "f8"),  # at the tick before: a gap over rollover belongs to the new day
         ("clock_offset_ns", "i8"),  # measured by the caller, broker clock minus ours
         ("order_times", "i8", (ORDER_RATE_SLOTS,)),  # ring of the latest order times
         ("order_count", "i8"),

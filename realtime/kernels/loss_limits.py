@@ -23,14 +23,19 @@ def _start_day_step(desk: np.void, symbol: int) -> None:
 
     The account's day runs from one symbol's rollover to that of the first symbol whose own day
     starts at or after it, so calendars with different rollovers (FX at 17:00 New York, crypto at
-    00:00 UTC) cannot both start a day and double what may be lost.
+    00:00 UTC) cannot both start a day and double what may be lost. It starts from the equity of the
+    tick before, so that a gap over the rollover and the swap charged there count in the new day,
+    and not before everything is closed that a daily loss asked to close.
     """
     risk = desk["risk"]
     day = desk["days"][desk["day_rows"][symbol]]
     equity = float(desk["account"]["equity"])
+    if risk["latches"] & LATCH_DAILY_LOSS != 0 and desk["account"]["open_positions"] > 0:
+        return  # what the limit asked to close is still open
     if day["start_ns"] >= risk["day_end_ns"] and 0.0 < equity < math.inf:
+        last = float(risk["last_equity"])
         risk["day_end_ns"] = day["end_ns"]
-        risk["day_start_equity"] = equity
+        risk["day_start_equity"] = last if last > 0.0 else equity
         risk["latches"] &= ~LATCH_DAILY_LOSS
 
 
@@ -60,6 +65,8 @@ def update_equity_limits_step(desk: np.void, symbol: int, now_ns: int) -> int:
     if peak < equity < math.inf:
         risk["peak_equity"] = equity
         peak = equity
+    if abs(equity) < math.inf:
+        risk["last_equity"] = equity
     fired = 0
     max_daily_loss = float(limits["max_daily_loss"])
     if max_daily_loss > 0.0 and equity <= float(risk["day_start_equity"]) * (1.0 - max_daily_loss):

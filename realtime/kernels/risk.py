@@ -86,7 +86,7 @@ def _too_old(time_ns: int, now_ns: int, max_age_ns: int) -> bool:
 
 
 @kernel
-def _market_refusal(desk: np.void, symbol: int, now_ns: int) -> int:
+def market_refusal(desk: np.void, symbol: int, now_ns: int) -> int:
     """Say why no order at all makes sense now, or RISK_OK."""
     quote = desk["quotes"][symbol]
     if not is_quote(float(quote["bid"]), float(quote["ask"])):
@@ -209,7 +209,7 @@ def risk_step(
         return held, RISK_BAD_INPUT
     elif target_lots == held:
         return held, RISK_OK
-    code = _market_refusal(desk, symbol, now_ns)
+    code = market_refusal(desk, symbol, now_ns)
     if code != RISK_OK:
         return held, code
     if not 0.0 < float(desk["specs"][symbol]["volume_step"]) < math.inf:

@@ -12,20 +12,26 @@ from realtime.kernels.broker import broker_step, execute_arrived_step
 from realtime.kernels.codes import (
     BUY,
     DECISION_HOLD,
+    DONE,
     HEDGING,
     IMMEDIATE_OR_CANCEL,
     REASON_EXPERT,
     RISK_OK,
+    RISK_ORDER_IN_FLIGHT,
+    RISK_ORDER_SIZE,
     SELL,
+    STATE_CANCELED,
     STATE_REJECTED,
+    STATE_STARTED,
 )
 from realtime.kernels.decision import decision_exit_step, decision_step
-from realtime.kernels.exposure import lot_notional, net_lots
+from realtime.kernels.exposure import hedged_lots, lot_notional, net_lots
 from realtime.kernels.jit import kernel
-from realtime.kernels.loss_limits import update_equity_limits_step
+from realtime.kernels.loss_limits import flatten_code, update_equity_limits_step
 from realtime.kernels.money import snap_price, snap_volume
-from realtime.kernels.orders import submit_order_step
-from realtime.kernels.risk import record_order_step, risk_step
+from realtime.kernels.orders import finish_order_step, submit_order_step
+from realtime.kernels.risk import market_refusal, record_order_step, risk_step
+from realtime.kernels.sizing import whole_lots
 
 MAGIC = 1
 NO_POSITION = -1
@@ -35,8 +41,8 @@ NO_POSITION = -1
 def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
     """Let the broker act on a new tick, then hold the loss limits against the new equity.
 
-    While a loss limit is latched or the kill switch is set, every tick tries to flatten what is
-    still open, so that a refused or split order is followed by the next one.
+    While a loss limit is latched or the kill switch is set, every tick cancels what works and tries
+    to flatten what is still open, so that a refused or split order is followed by the next one.
     """
     symbol = tick["symbol"]
     first = tape["n_fills"]
@@ -48,9 +54,20 @@ def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
             _follow_server_close_step(desk, tape["fills"][row])
     update_equity_limits_step(desk, symbol, tick["time_ns"])
     risk = desk["risk"]
-    stopped = risk["latches"] != 0 or risk["kill_switch"] != 0
-    if stopped and desk["account"]["open_positions"] > 0:
-        _flatten_all_step(desk, tick["time_ns"], tape)
+    if risk["latches"] != 0 or risk["kill_switch"] != 0:
+        _cancel_working_step(desk, tape)
+        if desk["account"]["open_positions"] > 0:
+            _flatten_all_step(desk, tick["time_ns"], tape)
+
+
+@kernel
+def _cancel_working_step(desk: np.void, tape: np.void) -> None:
+    """Cancel every working limit and stop order: a stopped account opens nothing by itself."""
+    for row in range(desk["account"]["open_orders"] - 1, -1, -1):
+        if desk["orders"][row]["state"] != STATE_STARTED:
+            tape["n_orders"] = finish_order_step(
+                desk, row, STATE_CANCELED, DONE, tape["orders"], tape["n_orders"]
+            )
 
 
 @kernel
@@ -111,6 +128,15 @@ def act_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
         )
         decision["allowed_lots"] = allowed_lots
         decision["risk_code"] = code
+        if (
+            allowed_lots == 0.0
+            and target_lots != 0.0
+            and code != RISK_ORDER_IN_FLIGHT
+            and code != RISK_ORDER_SIZE
+        ):
+            # Refused: the next signal has to pass the entry threshold and the cost of it again.
+            desk["intents"][symbol]["direction"] = 0
+            desk["intents"][symbol]["target_lots"] = 0.0
         if allowed_lots != held_lots:
             _trade_step(
                 desk, symbol, held_lots, allowed_lots, decision["decision_code"], code, now_ns, tape
@@ -184,17 +210,47 @@ def _market_price(quote: np.void, lots: float) -> float:
 def _flatten_all_step(desk: np.void, now_ns: int, tape: np.void) -> None:
     for symbol in range(desk["symbols"]):
         held_lots = net_lots(desk, symbol)
-        if held_lots == 0.0:
+        both_ways = desk["account"]["mode"] == HEDGING and hedged_lots(desk, symbol) > 0.0
+        if held_lots == 0.0 and not both_ways:
             continue
         quote = desk["quotes"][symbol]
         if desk["intents"][symbol]["direction"] != 0:
             decision_exit_step(desk["intents"][symbol], now_ns)
+        if both_ways:
+            if market_refusal(desk, symbol, now_ns) == RISK_OK:
+                _close_each_step(desk, symbol, now_ns, tape)
+                settle_step(desk, symbol, now_ns, tape)
+            continue
         allowed_lots, code = risk_step(
             desk, symbol, 0.0, _market_price(quote, -held_lots), desk["signals"][symbol], now_ns
         )
         if allowed_lots != held_lots:
             _trade_step(desk, symbol, held_lots, allowed_lots, DECISION_HOLD, code, now_ns, tape)
             settle_step(desk, symbol, now_ns, tape)
+
+
+@kernel
+def _close_each_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
+    """Close each position of a symbol that is held both ways: closing the net would leave pairs."""
+    code = flatten_code(desk["risk"])
+    cap_lots = desk["limits"][symbol]["max_order_lots"]
+    for row in range(desk["account"]["open_positions"]):
+        position = desk["positions"][row]
+        if position["symbol"] == symbol:
+            lots = position["volume_lots"]
+            if 0.0 < cap_lots < lots:
+                lots = whole_lots(cap_lots, desk["specs"][symbol]["volume_step"])
+            _send_step(
+                desk,
+                symbol,
+                -position["side"],
+                lots,
+                position["id"],
+                DECISION_HOLD,
+                code,
+                now_ns,
+                tape,
+            )
 
 
 @kernel

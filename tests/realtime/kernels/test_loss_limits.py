@@ -58,7 +58,7 @@ def test_the_daily_loss_counts_from_the_start_of_the_day_and_fires_once() -> Non
     assert latches(desk) == codes.LATCH_DAILY_LOSS
 
 
-def test_the_next_trading_day_releases_the_daily_loss_and_starts_from_its_own_equity() -> None:
+def test_the_next_trading_day_releases_the_daily_loss_and_starts_where_the_last_ended() -> None:
     desk = limited(max_daily_loss=0.05)
     tick(desk, 10_000)
     assert tick(desk, 9_400)
@@ -66,9 +66,31 @@ def test_the_next_trading_day_releases_the_daily_loss_and_starts_from_its_own_eq
     assert latches(desk) == codes.LATCH_DAILY_LOSS
     assert not tick(desk, 9_400, ROLLOVER)
     assert latches(desk) == 0
-    assert desk["risk"]["day_start_equity"] == 9_400
+    assert desk["risk"]["day_start_equity"] == 9_450
     assert not tick(desk, 9_000, ROLLOVER + 1)
     assert tick(desk, 8_930, ROLLOVER + 2)
+
+
+def test_a_gap_over_the_rollover_is_a_loss_of_the_new_day() -> None:
+    """It would otherwise belong to no day: the old one is over, the new one starts after it."""
+    desk = limited(max_daily_loss=0.05)
+    tick(desk, 10_000)
+    assert not tick(desk, 9_900, ROLLOVER - 1)
+    assert tick(desk, 9_400, ROLLOVER)
+    assert desk["risk"]["day_start_equity"] == 9_900
+    assert latches(desk) == codes.LATCH_DAILY_LOSS
+
+
+def test_the_daily_latch_holds_until_what_it_asked_to_close_is_closed() -> None:
+    desk = limited(max_daily_loss=0.05)
+    tick(desk, 10_000)
+    assert tick(desk, 9_400)
+    desk["account"]["open_positions"] = 1
+    tick(desk, 9_400, ROLLOVER)
+    assert latches(desk) == codes.LATCH_DAILY_LOSS
+    desk["account"]["open_positions"] = 0
+    tick(desk, 9_400, ROLLOVER + 1)
+    assert latches(desk) == 0
 
 
 def test_drawdown_counts_from_the_peak_and_stays_until_an_operator_resets_it() -> None:
