@@ -81,7 +81,8 @@ class AccountLimitSettings(Declaration):
         max_net_leverage: |sum of notional| over equity.
         max_orders: orders in any `rate_window_ns`.
         rate_window_ns: the window of `max_orders`.
-        max_daily_loss: fraction of the equity at the start of the trading day; flattens, latches.
+        max_daily_loss: fraction of the equity before the trading day's start, so that a gap over a
+            weekend counts; flattens, latches until the next trading day.
         max_drawdown: fraction of the highest equity; flattens, latches until an operator resets.
         max_margin_use: margin over equity.
         max_clock_offset_ns: between the broker's clock and ours.
