@@ -250,12 +250,80 @@ class PathSettings(Declaration):
     Attributes:
         var: everything written at run time (journals, databases, reports).
         lake: the Parquet lake of market data.
+        secrets: folder with a file for each password, as ``nats-loop`` and ``postgres-recorder``.
         specifications: TOML file laid over the shipped symbol specifications; empty = none.
     """
 
     var: Path = Path("var")
     lake: Path = Path("var/lake")
+    secrets: Path = Path("var/secrets")
     specifications: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsSettings(Declaration):
+    """``[nats]``: the message server. The shipped values are those of the embedded one.
+
+    Attributes:
+        url: ``nats://host:port``; with ``user:password@`` for a server that is not ours, otherwise
+            the password of each service is read from ``paths.secrets``.
+        timeout_ns: to connect, and for an answer.
+    """
+
+    url: str = "nats://127.0.0.1:14222"
+    timeout_ns: int = setting(5 * SECOND_NS, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSettings(Declaration):
+    """``[database]``: PostgreSQL. The shipped values are those of the embedded one.
+
+    Attributes:
+        url: ``postgresql://host:port/name``; with ``user:password@`` for a server that is not ours,
+            otherwise the password of each role is read from ``paths.secrets``.
+        timeout_ns: to connect.
+    """
+
+    url: str = "postgresql://127.0.0.1:15432/aitrading"
+    timeout_ns: int = setting(5 * SECOND_NS, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(Declaration):
+    """``[gateway]``: MetaTrader 5 and the way to it.
+
+    Attributes:
+        account: name of the account in subjects and records; one gateway and one loop each.
+        terminal: path of ``terminal64.exe`` on Windows; elsewhere the socket of the simulated one.
+        server_time: the broker's wall clock: an IANA zone, or ``"new_york+7"`` (the usual one: its
+            midnight is the rollover at 17:00 New York).
+        lockstep: replay: the market waits for the loop after every tick that matters.
+        poll_interval_ns: between two looks for new ticks.
+        call_timeout_ns: after which a call that hangs costs the worker its life.
+        history_from: where a feed that has nothing yet begins, ISO 8601 UTC; empty = now.
+    """
+
+    account: str = "paper"
+    terminal: str = "var/terminal/socket"
+    server_time: str = "new_york+7"
+    lockstep: bool = False
+    poll_interval_ns: int = setting(5_000_000, above=0)
+    call_timeout_ns: int = setting(20 * SECOND_NS, above=0)
+    history_from: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings(Declaration):
+    """``[loop]``: the trading loop.
+
+    Attributes:
+        state_every_ns: how often its state is written when nothing else asks for it.
+        order_validity_ns: an order that reaches the gateway later than this after its decision is
+            not sent to the broker; not used in lock-step.
+    """
+
+    state_every_ns: int = setting(5 * SECOND_NS, above=0)
+    order_validity_ns: int = setting(5 * SECOND_NS, above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +347,10 @@ class Settings:
         decision: ``[decision]``, likewise.
         costs: ``[costs]``, likewise.
         paths: ``[paths]``.
+        nats: ``[nats]``.
+        database: ``[database]``.
+        gateway: ``[gateway]``.
+        loop: ``[loop]``.
         symbols: symbols with ``[symbols.NAME.*]`` tables, resolved.
     """
 
@@ -289,6 +361,10 @@ class Settings:
     decision: DecisionSettings = DecisionSettings()
     costs: CostSettings = CostSettings()
     paths: PathSettings = PathSettings()
+    nats: NatsSettings = NatsSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    loop: LoopSettings = LoopSettings()
     symbols: Mapping[str, SymbolSettings] = field(
         default_factory=lambda: MappingProxyType[str, SymbolSettings]({})
     )
@@ -306,6 +382,10 @@ _SECTIONS: dict[str, type[Declaration]] = {
     "decision": DecisionSettings,
     "costs": CostSettings,
     "paths": PathSettings,
+    "nats": NatsSettings,
+    "database": DatabaseSettings,
+    "gateway": GatewaySettings,
+    "loop": LoopSettings,
 }
 _SYMBOL_SECTIONS = ("limits", "decision", "costs")
 _NAMES = ("trade", *_SECTIONS, "symbols")
