@@ -1,8 +1,9 @@
+from realtime.contracts import orders_pb2 as _orders_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -37,7 +38,7 @@ class Prediction(_message.Message):
     def __init__(self, account: _Optional[str] = ..., symbol: _Optional[str] = ..., number: _Optional[int] = ..., feed_seq: _Optional[int] = ..., now_ns: _Optional[int] = ..., bundle_id: _Optional[str] = ..., feature_set: _Optional[str] = ..., probability: _Optional[float] = ..., features: _Optional[_Iterable[float]] = ..., tick_ns: _Optional[int] = ..., received_ns: _Optional[int] = ..., features_ns: _Optional[int] = ..., predicted_ns: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("account", "symbol", "number", "feed_seq", "now_ns", "probability", "edge", "cost", "target_lots", "allowed_lots", "decision_code", "risk_code", "bundle_id", "prediction_number", "decided_ns")
+    __slots__ = ("account", "symbol", "number", "feed_seq", "now_ns", "probability", "edge", "cost", "target_lots", "allowed_lots", "decision_code", "risk_code", "bundle_id", "prediction_number", "decided_ns", "refused", "refused_retcode")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +54,8 @@ class Decision(_message.Message):
     BUNDLE_ID_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_NUMBER_FIELD_NUMBER: _ClassVar[int]
     DECIDED_NS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_RETCODE_FIELD_NUMBER: _ClassVar[int]
     account: str
     symbol: str
     number: int
@@ -68,7 +71,9 @@ class Decision(_message.Message):
     bundle_id: str
     prediction_number: int
     decided_ns: int
-    def __init__(self, account: _Optional[str] = ..., symbol: _Optional[str] = ..., number: _Optional[int] = ..., feed_seq: _Optional[int] = ..., now_ns: _Optional[int] = ..., probability: _Optional[float] = ..., edge: _Optional[float] = ..., cost: _Optional[float] = ..., target_lots: _Optional[float] = ..., allowed_lots: _Optional[float] = ..., decision_code: _Optional[int] = ..., risk_code: _Optional[int] = ..., bundle_id: _Optional[str] = ..., prediction_number: _Optional[int] = ..., decided_ns: _Optional[int] = ...) -> None: ...
+    refused: _containers.RepeatedCompositeFieldContainer[_orders_pb2.OrderRequest]
+    refused_retcode: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, account: _Optional[str] = ..., symbol: _Optional[str] = ..., number: _Optional[int] = ..., feed_seq: _Optional[int] = ..., now_ns: _Optional[int] = ..., probability: _Optional[float] = ..., edge: _Optional[float] = ..., cost: _Optional[float] = ..., target_lots: _Optional[float] = ..., allowed_lots: _Optional[float] = ..., decision_code: _Optional[int] = ..., risk_code: _Optional[int] = ..., bundle_id: _Optional[str] = ..., prediction_number: _Optional[int] = ..., decided_ns: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[_orders_pb2.OrderRequest, _Mapping]]] = ..., refused_retcode: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Consumed(_message.Message):
     __slots__ = ("account", "number", "first_feed_seq", "now_minus_tick_ns", "bundle_ids", "report_seq", "report_after_feed_seq", "swapped_bundle", "swapped_after_feed_seq")

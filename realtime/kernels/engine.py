@@ -23,10 +23,13 @@ from realtime.kernels.features.catalogue import TICK_CLOCK
 from realtime.kernels.features.feature_set import FeatureSet, FusedFeatures
 from realtime.kernels.jit import generated_module
 from realtime.kernels.layout import BAR, DECISION, DESK, EQUITY, FILL, ORDER, SIGNAL, TAPE, TICK
-from realtime.kernels.tape import NO_ROOM, NO_SYMBOL
+from realtime.kernels.tape import NO_ROOM, NO_SYMBOL, ORDERS_FIRST
 from realtime.kernels.written_rows import WrittenRows
 
 _known_dtypes: dict[np.dtype[Any], np.dtype[Any]] = {}
+SENT = 2
+DECIDED = 4
+_NOT_LIVE = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
 _TABLES = {"orders": ORDER, "fills": FILL, "decisions": DECISION, "samples": EQUITY}
 
 
@@ -92,7 +95,8 @@ class Engine:
         module = generated_module("engine", engine_source(parts, self._fed_by_ticks))
         self._fold: Callable[..., int] = module.engine_fold
         self._observe: Callable[..., int] | None = getattr(module, "live_observe", None)
-        self._decide: Callable[..., bool] | None = getattr(module, "live_decide", None)
+        self._look: Callable[..., int] | None = getattr(module, "live_look", None)
+        self._decide: Callable[..., int] | None = getattr(module, "live_decide", None)
         self.memory = _new_memory(fused)
         self._taken = np.zeros(symbols, np.int64)
         self._last_end_ns = -1
@@ -111,28 +115,64 @@ class Engine:
             Whether a decision is due. A crossover has then set the symbol's signal itself; for a
             model the caller writes ``desk["signals"][symbol]``. Either way `decide` comes next.
         """
+        due = self.take(ticks, i)
+        if due == ORDERS_FIRST:
+            due = self.look(ticks, i)
+        return due > 0
+
+    def take(self, ticks: NDArray[np.void], i: int = 0) -> int:
+        """Take in one tick; with a mirrored account, stop before the features if orders were sent.
+
+        Returns:
+            1 if a decision is due, 0 if not, as in `observe`. `ORDERS_FIRST` if a stopped account
+            is being flattened: the orders are in flight on the desk, and `look` comes next.
+        """
         if self._observe is None:
-            msg = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
-            raise EngineError(msg)
+            raise EngineError(_NOT_LIVE)
         due = self._observe(self.memory, self._desks, ticks, i, self._tape)
         if due == NO_ROOM:
             self._empty_tape()
             due = self._observe(self.memory, self._desks, ticks, i, self._tape)
         if due == NO_SYMBOL:
             self._require_symbols(ticks["symbol"][i : i + 1])
-        return due > 0
+        return due
 
-    def decide(self, symbol: int, now_ns: int, due: bool) -> None:
+    def look(self, ticks: NDArray[np.void], i: int = 0) -> int:
+        """Show a tick to the features after `ORDERS_FIRST`; 1 if a decision is due, else 0."""
+        if self._look is None:
+            raise EngineError(_NOT_LIVE)
+        return self._look(self.memory, self._desks, ticks, i)
+
+    def decide(self, symbol: int, now_ns: int, due: bool) -> int:
         """Decide on the symbol's latest signal if one is due, send orders, write the tape.
 
         To be called after every `observe`: orders without latency fill here, and a position that
         must be closed before the weekend does not wait for a signal.
+
+        Returns:
+            A sum: `SENT` if a mirrored account sent orders (they are on the desk, in flight),
+            `DECIDED` if a decision was written.
         """
         if self._decide is None:
-            msg = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
-            raise EngineError(msg)
-        if self._decide(self._desks, symbol, now_ns, due, self._tape):
+            raise EngineError(_NOT_LIVE)
+        told = self._decide(self._desks, symbol, now_ns, due, self._tape)
+        if told & 1:
             self._empty_tape()
+        return told & (SENT | DECIDED)
+
+    def follow(self, follow: Callable[..., int], *values: Any) -> int:
+        """Let a kernel that reports something of the broker's write to the tape.
+
+        Args:
+            follow: called with ``(desk, *values, orders, n_orders)``; returns the new `n_orders`.
+            values: what it takes.
+        """
+        self._empty_tape()
+        tape = self._tape[0]
+        count = follow(self.desk, *values, tape["orders"], 0)
+        if count > 0:
+            tape["n_orders"] = count
+        return count
 
     def row(self, symbol: int) -> NDArray[np.float64]:
         """Return the latest feature values of a symbol: a view, in the order of its columns."""

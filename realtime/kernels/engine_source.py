@@ -29,7 +29,13 @@ from realtime.kernels.bar_quotes import CLOSE, bar_quote_step
 from realtime.kernels.jit import kernel
 from realtime.kernels.sessions import last_open_ns
 from realtime.kernels.strategies import crossover_step
-from realtime.kernels.tape import NO_ROOM, NO_SYMBOL, has_room, is_to_be_emptied
+from realtime.kernels.tape import (
+    NO_ROOM,
+    NO_SYMBOL,
+    ORDERS_FIRST,
+    has_room,
+    is_to_be_emptied,
+)
 from realtime.kernels.trading import decide_step, on_tick_step
 '''
 
@@ -163,21 +169,47 @@ _LIVE = '''
 def live_observe(memories, desks, ticks, i, tapes):
     """`engine_step` for one call a tick from Python: arrays are cheaper to pass than records.
 
-    1 if a decision is due, 0 if not; `NO_ROOM` or `NO_SYMBOL` if the tick was not taken in.
+    1 if a decision is due, 0 if not; `NO_ROOM` or `NO_SYMBOL` if the tick was not taken in;
+    `ORDERS_FIRST` if a mirrored account flattens: what the broker makes of these orders comes
+    before the features (`live_look`) where a replay must equal a backtest.
     """
     symbol = ticks[i]["symbol"]
-    if symbol < 0 or symbol >= desks[0]["symbols"]:
+    desk = desks[0]
+    if symbol < 0 or symbol >= desk["symbols"]:
         return NO_SYMBOL
-    if not has_room(tapes[0], desks[0]):
+    if not has_room(tapes[0], desk):
         return NO_ROOM
-    return 1 if engine_step(memories[0], desks[0], ticks[i], tapes[0]) else 0
+    in_flight = desk["account"]["open_orders"]
+    on_tick_step(desk, ticks[i], tapes[0])
+    if desk["account"]["mirrored"] != 0 and desk["account"]["open_orders"] > in_flight:
+        return ORDERS_FIRST
+    return 1 if observe_step(memories[0], desk, ticks[i], symbol, ticks[i]["time_ns"]) else 0
+
+
+@kernel
+def live_look(memories, desks, ticks, i):
+    """Show a tick to the features, after `ORDERS_FIRST`; 1 if a decision is due, else 0."""
+    tick = ticks[i]
+    return 1 if observe_step(memories[0], desks[0], tick, tick["symbol"], tick["time_ns"]) else 0
 
 
 @kernel
 def live_decide(desks, symbol, now_ns, due, tapes):
-    """`decide_step` for one call from Python; whether the tape wants to be emptied."""
-    decide_step(desks[0], symbol, now_ns, due, tapes[0])
-    return is_to_be_emptied(tapes[0])
+    """`decide_step` for one call from Python.
+
+    The sum of 1 if the tape wants to be emptied, 2 if orders wait to be sent to a broker outside,
+    and 4 if a decision was written.
+    """
+    desk = desks[0]
+    in_flight = desk["account"]["open_orders"]
+    decisions = tapes[0]["n_decisions"]
+    decide_step(desk, symbol, now_ns, due, tapes[0])
+    result = 1 if is_to_be_emptied(tapes[0]) else 0
+    if desk["account"]["mirrored"] != 0 and desk["account"]["open_orders"] > in_flight:
+        result += 2
+    if tapes[0]["n_decisions"] > decisions:
+        result += 4
+    return result
 '''
 
 

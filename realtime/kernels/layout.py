@@ -131,6 +131,7 @@ ACCOUNT = np.dtype(
         ("commission", "f8"),
         ("swap", "f8"),
         ("realised", "f8"),
+        ("mirrored", "i8"),  # 1: a broker outside fills, charges and closes; see kernels/mirror.py
     ],
     align=True,
 )
@@ -347,7 +348,7 @@ def desk_dtype(symbols: int, positions: int, orders: int, days: int) -> np.dtype
 
 # One size for every account, so that kernels compile once: a kernel takes a desk as one pointer,
 # which costs nothing to pass (a tuple of arrays would cost a reference count each, at every call).
-DESK_SYMBOLS = 32
+DESK_SYMBOLS = 128
 DESK_POSITIONS = 256
 DESK_ORDERS = 256
 DESK_DAYS = 16_384

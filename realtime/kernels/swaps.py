@@ -83,7 +83,8 @@ def charge_swaps_step(desk: np.void, symbol: int, swap_days: int) -> None:
 def roll_over_step(desk: np.void, symbol: int, now_ns: int) -> None:
     """Advance `desk["day_rows"][symbol]` to `now_ns`, charging every rollover crossed on the way.
 
-    Charged at the quote in force. The first call only finds the row.
+    Charged at the quote in force; a mirrored account is charged by its broker. The first call only
+    finds the row.
     """
     row = int(desk["day_rows"][symbol])
     spec = desk["specs"][symbol]
@@ -93,7 +94,7 @@ def roll_over_step(desk: np.void, symbol: int, now_ns: int) -> None:
     if now_ns < desk["days"][row]["end_ns"]:
         return
     while row + 1 < spec["last_day"] and now_ns >= desk["days"][row]["end_ns"]:
-        if desk["days"][row]["swap_days"] > 0:
+        if desk["days"][row]["swap_days"] > 0 and desk["account"]["mirrored"] == 0:
             charge_swaps_step(desk, symbol, desk["days"][row]["swap_days"])
         row += 1
     desk["day_rows"][symbol] = row

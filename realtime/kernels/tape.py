@@ -13,6 +13,8 @@ from realtime.kernels.layout import TAPE_ROWS
 #: What a live step returns instead of taking a tick in.
 NO_ROOM = -1  # drain the tape first
 NO_SYMBOL = -2  # the tick's symbol is not a row of the desk
+#: A mirrored account sent orders for the quote alone; features have not seen the tick yet.
+ORDERS_FIRST = 2
 
 
 @kernel

@@ -28,6 +28,7 @@ from realtime.kernels.decision import decision_exit_step, decision_step
 from realtime.kernels.exposure import hedged_lots, lot_notional, net_lots
 from realtime.kernels.jit import kernel
 from realtime.kernels.loss_limits import flatten_code, update_equity_limits_step
+from realtime.kernels.mirror import mirrored_tick_step
 from realtime.kernels.money import snap_price, snap_volume
 from realtime.kernels.orders import finish_order_step, submit_order_step
 from realtime.kernels.risk import market_refusal, record_order_step, risk_step
@@ -45,13 +46,16 @@ def on_tick_step(desk: np.void, tick: np.void, tape: np.void) -> None:
     to flatten what is still open, so that a refused or split order is followed by the next one.
     """
     symbol = tick["symbol"]
-    first = tape["n_fills"]
-    tape["n_fills"], tape["n_orders"] = broker_step(
-        desk, symbol, tick, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
-    )
-    for row in range(first, tape["n_fills"]):
-        if tape["fills"][row]["reason"] != REASON_EXPERT:
-            _follow_server_close_step(desk, tape["fills"][row])
+    if desk["account"]["mirrored"] != 0:
+        mirrored_tick_step(desk, symbol, tick)
+    else:
+        first = tape["n_fills"]
+        tape["n_fills"], tape["n_orders"] = broker_step(
+            desk, symbol, tick, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
+        )
+        for row in range(first, tape["n_fills"]):
+            if tape["fills"][row]["reason"] != REASON_EXPERT:
+                follow_server_close_step(desk, tape["fills"][row])
     update_equity_limits_step(desk, symbol, tick["time_ns"])
     risk = desk["risk"]
     if risk["latches"] != 0 or risk["kill_switch"] != 0:
@@ -71,7 +75,7 @@ def _cancel_working_step(desk: np.void, tape: np.void) -> None:
 
 
 @kernel
-def _follow_server_close_step(desk: np.void, fill: np.void) -> None:
+def follow_server_close_step(desk: np.void, fill: np.void) -> None:
     """Make the decision want no more than a stop loss, take profit or stop-out left of a position.
 
     It would otherwise open again what has just been closed, at the next signal.
@@ -145,8 +149,11 @@ def act_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
 
 @kernel
 def settle_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
-    """Let orders that reach the broker on this very tick execute at its quote."""
-    if desk["account"]["open_orders"] > 0:
+    """Let orders that reach the broker on this very tick execute at its quote.
+
+    With a broker outside they are in flight until it reports.
+    """
+    if desk["account"]["open_orders"] > 0 and desk["account"]["mirrored"] == 0:
         tape["n_fills"], tape["n_orders"] = execute_arrived_step(
             desk, symbol, now_ns, tape["fills"], tape["n_fills"], tape["orders"], tape["n_orders"]
         )
@@ -197,7 +204,7 @@ def decide_step(desk: np.void, symbol: int, now_ns: int, due: bool, tape: np.voi
     if due or needs_decision(desk, symbol, now_ns):
         act_step(desk, symbol, now_ns, tape)
     settle_step(desk, symbol, now_ns, tape)
-    if due:
+    if due and desk["account"]["mirrored"] == 0:
         sample_step(desk, symbol, now_ns, tape)
 
 

@@ -19,6 +19,7 @@ DECIDING = "tests/parity/test_decision_parity.py"
 TRADED = "tests/parity/test_broker_parity.py"
 MADE = "tests/parity/test_bars_parity.py"
 FEATURES = "tests/parity/test_features_parity.py"
+BARRIERS = "tests/realtime/kernels/test_barriers.py"
 ENGINE = "tests/parity/test_engine_parity.py"
 
 #: fold -> (its step, proof on real ticks, proof on made ones)
@@ -67,6 +68,11 @@ PROOFS = {
         "crossover_step",
         (DECIDING, "test_crossovers_on_real_ticks"),
         (STRATEGIES, "test_steps_equal_the_fold_to_the_bit"),
+    ),
+    "barriers.barriers_fold": (
+        "barriers_step",
+        (BARRIERS, "test_one_call_a_tick_equals_the_fold_on_real_ticks"),
+        (BARRIERS, "test_one_call_a_tick_equals_the_fold_on_made_ticks"),
     ),
     "broker.broker_fold": (
         "broker_step",

@@ -90,11 +90,12 @@ def state_dtype(clocks: Sequence[Clock]) -> np.dtype[Any]:
         ("begun", "i8"),
         ("last_ns", "i8"),  # time of the latest piece
         ("piece", PIECE_STATE),
-        ("bar", BAR),  # the bar that was just finished
         ("day", DAY),  # trading day of the latest piece
     ]
     for clock in clocks:
-        inner: list[tuple[Any, ...]] = [] if clock.direct else [("builder", TIME_BAR)]
+        inner: list[tuple[Any, ...]] = []
+        if not clock.direct:  # "bar" is the last finished one
+            inner += [("builder", TIME_BAR), ("bar", BAR)]
         inner.append(("row", "f8", (clock.width,)))
         for each in clock.instances:
             params = dict(zip(each.kernel.params, each.values, strict=True))

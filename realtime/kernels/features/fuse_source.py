@@ -133,8 +133,8 @@ def begin(state):
 
 
 _CLOSE_ONE = """    clock = state["{name}"]
-    if time_bar_close_step(clock["builder"], time_ns, state["bar"]) == 1:
-        step_{name}(clock, state["bar"], state["day"]@quotes)
+    if time_bar_close_step(clock["builder"], time_ns, clock["bar"]) == 1:
+        step_{name}(clock, clock["bar"], state["day"]@quotes)
         mask |= {bit}
 """
 
@@ -155,11 +155,11 @@ def close_bars(state, time_ns@quotes):
 
 # A finished bar is one that the piece is in, or one that ended early because a new day began.
 _ADD_ONE = """    clock = state["{name}"]
-    if time_bar_add_step(clock["builder"], piece, start_ns, {length_ns}, state["bar"]) == 1:
-        if state["bar"]["end_ns"] <= start_ns:
-            step_{name}(clock, state["bar"], state["day"]@quotes)
+    if time_bar_add_step(clock["builder"], piece, start_ns, {length_ns}, clock["bar"]) == 1:
+        if clock["bar"]["end_ns"] <= start_ns:
+            step_{name}(clock, clock["bar"], state["day"]@quotes)
         else:
-            step_{name}(clock, state["bar"], day@quotes)
+            step_{name}(clock, clock["bar"], day@quotes)
         mask |= {bit}
 """
 
