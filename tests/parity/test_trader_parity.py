@@ -10,7 +10,7 @@ import pytest
 from realtime.clock import ReplayClock
 from realtime.contracts.orders_pb2 import OrderRequest
 from realtime.contracts.predictions_pb2 import Decision, Prediction
-from realtime.kernels.codes import RISK_DAILY_LOSS
+from realtime.kernels.codes import REASON_STOP_LOSS, REASON_TAKE_PROFIT, RISK_DAILY_LOSS
 from realtime.kernels.features.feature_set import FeatureSet
 from realtime.kernels.layout import TICK
 from realtime.model_fold import apply_decision, fold_models
@@ -164,6 +164,26 @@ def test_a_latched_loss_limit_flattens_through_the_broker_outside():
     made = desk()
     made["account_limits"]["max_daily_loss"] = 0.0005
     trader = a_trader(made, ("EURUSD",), [ONE], models)
+    broker = OutsideBroker(desk(), ("EURUSD",))
+    published = trade(trader, broker, ticks)
+    assert_same(folded, published, broker, trader)
+
+
+@pytest.mark.parametrize("variant", ["netting", "hedging"])
+def test_stop_losses_and_take_profits_at_the_broker_change_what_is_wanted(variant):
+    ticks = made_ticks(30_000)
+    near = {
+        "stop_loss_fraction": 0.0001,
+        "take_profit_fraction": 0.00015,
+        "minimum_hold_ns": 0,
+        "exit_probability": 0.1,
+    }
+    desk, models = a_run(variant, ticks, ("EURUSD",), (ONE,), **near)
+    folded = fold_models(desk(), feature_sets=[ONE], clocks=["m1"], models=models, ticks=ticks)
+    reasons = folded.result.fills["reason"].tolist()
+    assert reasons.count(REASON_STOP_LOSS) > 5
+    assert reasons.count(REASON_TAKE_PROFIT) > 5
+    trader = a_trader(desk(), ("EURUSD",), [ONE], models)
     broker = OutsideBroker(desk(), ("EURUSD",))
     published = trade(trader, broker, ticks)
     assert_same(folded, published, broker, trader)
