@@ -38,6 +38,11 @@ class PredictorBundle(Protocol):
         ...
 
     @property
+    def stage(self) -> str:
+        """What it has passed: shadow, paper or live."""
+        ...
+
+    @property
     def decision(self) -> DecisionSettings:
         """How to act on what it says."""
         ...

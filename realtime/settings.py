@@ -320,10 +320,13 @@ class LoopSettings(Declaration):
         state_every_ns: how often its state is written when nothing else asks for it.
         order_validity_ns: an order that reaches the gateway later than this after its decision is
             not sent to the broker; not used in lock-step.
+        stage: the least that a bundle must have passed to trade on this account: ``"paper"`` or
+            ``"live"``. What has passed less predicts and is recorded, and never orders.
     """
 
     state_every_ns: int = setting(5 * SECOND_NS, above=0)
     order_validity_ns: int = setting(5 * SECOND_NS, above=0)
+    stage: str = setting("paper", codes={"paper": 1, "live": 2})
 
 
 @dataclass(frozen=True, kw_only=True)

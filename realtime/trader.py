@@ -10,6 +10,7 @@ order that the tick sent, and then goes on by itself: such a run equals the back
 Without, it goes on at once, as a live account must.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -51,6 +52,8 @@ FINAL_STATES = frozenset(
 CONSUMED_TICKS = 512  # one Consumed message for so many ticks
 _LONGEST_ACCOUNT = 16  # what an order id has room for: 27 characters with dash and number
 
+STAGES = ("shadow", "paper", "live")  # each has passed more than the one before
+
 _NOTHING, _LOOK, _FINISH = 0, 1, 2  # what is left to do of a tick once its orders are settled
 
 
@@ -88,6 +91,7 @@ class Trader:
         waits: lock-step: stop until orders are answered.
         clock: stamps the stages of messages; decisions get their time as an argument.
         order_validity_ns: how long after its decision an order may still be sent; 0 = always.
+        stage: the least that a bundle must have passed to trade; what has passed less predicts only.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Trader:
         waits: bool,
         clock: Clock,
         order_validity_ns: int = 0,
+        stage: str = "paper",
     ) -> None:
         self.account = account
         self.symbols = tuple(symbols)
@@ -124,6 +129,7 @@ class Trader:
         self._waits = waits
         self._clock = clock
         self._validity_ns = order_validity_ns
+        self._stage = stage
         self._numbers = {"prediction": 0, "decision": 0, "consumed": 0}
         self._bars = [0] * len(self.symbols)
         self._last_order_id = int(desk["account"]["next_id"]) - 1
@@ -291,7 +297,8 @@ class Trader:
         features_ns = self._clock.now_ns()
         probability = probability_at(model, values, time_ns)
         trained_ns = 0 if model is None else model.bundle.trained_through_ns
-        write_signal(self.desk["signals"][row], probability, time_ns, trained_ns)
+        acted_on = probability if self._may_trade(model) else math.nan
+        write_signal(self.desk["signals"][row], acted_on, time_ns, trained_ns)
         self._prediction_number = 0
         if model is None or time_ns <= trained_ns:
             return
@@ -313,6 +320,9 @@ class Trader:
             predicted_ns=self._clock.now_ns(),
         )
         self._out(subjects.prediction_subject(symbol), message, "record")
+
+    def _may_trade(self, model: Predictor | None) -> bool:
+        return model is not None and STAGES.index(model.bundle.stage) >= STAGES.index(self._stage)
 
     def _collect(self, row: int) -> None:
         """Publish decisions written by the kernels, with the orders that were refused here."""

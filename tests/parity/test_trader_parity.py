@@ -28,9 +28,9 @@ CROSSED = FeatureSet(
 class Oracle:
     """Says something that wanders with the features, so that it trades."""
 
-    def __init__(self, features, decision, trained_through_ns=0, name="oracle"):
+    def __init__(self, features, decision, trained_through_ns=0, name="oracle", stage="paper"):
         self.bundle = SimpleNamespace(
-            id=name, feature_set=features.identity, clock="m1", decision=decision,
+            id=name, feature_set=features.identity, clock="m1", stage=stage, decision=decision,
             trained_through_ns=trained_through_ns,
         )  # fmt: skip
 
@@ -187,6 +187,18 @@ def test_stop_losses_and_take_profits_at_the_broker_change_what_is_wanted(varian
     broker = OutsideBroker(desk(), ("EURUSD",))
     published = trade(trader, broker, ticks)
     assert_same(folded, published, broker, trader)
+
+
+def test_a_bundle_that_has_passed_less_than_the_account_asks_predicts_and_never_orders():
+    ticks = made_ticks(12_000)
+    desk, models = a_run("netting", ticks, ("EURUSD",), (ONE,))
+    shadow = Oracle(
+        ONE, models[0].bundle.decision, models[0].bundle.trained_through_ns, "s", "shadow"
+    )
+    trader = a_trader(desk(), ("EURUSD",), [ONE], [shadow])
+    published = trade(trader, OutsideBroker(desk(), ("EURUSD",)), ticks)
+    assert len(of(published, "ml.prediction.", Prediction)) > 100
+    assert of(published, "trade.order.", OrderRequest) == []
 
 
 def test_ticks_must_follow_one_another():
