@@ -23,7 +23,15 @@ from realtime.kernels.features.catalogue import TICK_CLOCK
 from realtime.kernels.features.feature_set import FeatureSet, FusedFeatures
 from realtime.kernels.jit import generated_module
 from realtime.kernels.layout import BAR, DECISION, DESK, EQUITY, FILL, ORDER, SIGNAL, TAPE, TICK
-from realtime.kernels.tape import NO_ROOM, NO_SYMBOL, ORDERS_FIRST
+from realtime.kernels.tape import (
+    NO_ROOM,
+    NO_SYMBOL,
+    ORDERS_FIRST,
+    RUN_END,
+    RUN_NO_ROOM,
+    RUN_NO_SYMBOL,
+    RUN_TOLD,
+)
 from realtime.kernels.written_rows import WrittenRows
 
 _known_dtypes: dict[np.dtype[Any], np.dtype[Any]] = {}
@@ -95,6 +103,8 @@ class Engine:
         module = generated_module("engine", engine_source(parts, self._fed_by_ticks))
         self._fold: Callable[..., int] = module.engine_fold
         self._observe: Callable[..., int] | None = getattr(module, "live_observe", None)
+        self._run_live: Callable[..., None] | None = getattr(module, "live_run", None)
+        self._place = np.zeros(3, np.int64)
         self._look: Callable[..., int] | None = getattr(module, "live_look", None)
         self._decide: Callable[..., int] | None = getattr(module, "live_decide", None)
         self.memory = _new_memory(fused)
@@ -136,6 +146,44 @@ class Engine:
         if due == NO_SYMBOL:
             self._require_symbols(ticks["symbol"][i : i + 1])
         return due
+
+    def run(
+        self, ticks: NDArray[np.void], start: int, stop: int, now_ns: int = 0
+    ) -> tuple[int, int, int]:
+        """Take in ticks until something has to be asked or told outside: live with a backlog.
+
+        Equal to `take` and `decide` tick by tick.
+
+        Args:
+            ticks: TICK rows.
+            start: first row.
+            stop: row after the last.
+            now_ns: the moment of all of them, 0 for each one's own time; never before the tick's.
+
+        Returns:
+            (row, why, told). Why is RUN_END (row is `stop`), RUN_DUE (features have seen the row:
+            a signal, then `decide`), RUN_ORDERS_FIRST (as `take`), or RUN_TOLD (the row is done;
+            `told` is what `decide` returns).
+        """
+        if self._run_live is None:
+            raise EngineError(_NOT_LIVE)
+        while True:
+            self._run_live(
+                self.memory, self._desks, ticks, start, stop, now_ns, self._tape, self._place
+            )
+            row, why, told = self._place.tolist()
+            if why == RUN_NO_SYMBOL:
+                self._require_symbols(ticks["symbol"][row : row + 1])
+            if why == RUN_NO_ROOM or (why == RUN_TOLD and told & 1):
+                self._empty_tape()
+            if why == RUN_NO_ROOM:
+                start = row
+            elif why == RUN_TOLD and told & (SENT | DECIDED) == 0:
+                start = row + 1
+                if start >= stop:
+                    return stop, RUN_END, 0
+            else:
+                return row, why, told & (SENT | DECIDED)
 
     def look(self, ticks: NDArray[np.void], i: int = 0) -> int:
         """Show a tick to the features after `ORDERS_FIRST`; 1 if a decision is due, else 0."""

@@ -33,6 +33,12 @@ from realtime.kernels.tape import (
     NO_ROOM,
     NO_SYMBOL,
     ORDERS_FIRST,
+    RUN_DUE,
+    RUN_END,
+    RUN_NO_ROOM,
+    RUN_NO_SYMBOL,
+    RUN_ORDERS_FIRST,
+    RUN_TOLD,
     has_room,
     is_to_be_emptied,
 )
@@ -212,6 +218,46 @@ def live_decide(desks, symbol, now_ns, due, tapes):
     return result
 '''
 
+_LIVE_RUN = '''
+
+@kernel
+def live_run(memories, desks, ticks, start, stop, now_ns, tapes, place):
+    """Take in ticks one after the other until something has to be asked or told outside.
+
+    `now_ns` is the moment of all of them, 0 for each one's own time; never before the tick's time.
+    `place` gets where it stopped, why (`RUN_*` of tape.py), and what `live_decide` would say.
+    """
+    memory = memories[0]
+    desk = desks[0]
+    tape = tapes[0]
+    mirrored = desk["account"]["mirrored"] != 0
+    for i in range(start, stop):
+        tick = ticks[i]
+        symbol = tick["symbol"]
+        place[0] = i
+        if symbol < 0 or symbol >= desk["symbols"]:
+            place[1] = RUN_NO_SYMBOL
+            return
+        if not has_room(tape, desk):
+            place[1] = RUN_NO_ROOM
+            return
+        in_flight = desk["account"]["open_orders"]
+        on_tick_step(desk, tick, tape)
+        if mirrored and desk["account"]["open_orders"] > in_flight:
+            place[1] = RUN_ORDERS_FIRST
+            return
+        if observe_step(memory, desk, tick, symbol, tick["time_ns"]):
+            place[1] = RUN_DUE
+            return
+        told = live_decide(desks, symbol, max(now_ns, tick["time_ns"]), False, tapes)
+        if told != 0:
+            place[1] = RUN_TOLD
+            place[2] = told
+            return
+    place[0] = stop
+    place[1] = RUN_END
+'''
+
 
 def engine_source(parts: Sequence[Part], fed_by_ticks: bool) -> str:
     """Return the source of a module with ``engine_step`` and ``engine_fold``, for ticks or bars."""
@@ -231,5 +277,5 @@ def engine_source(parts: Sequence[Part], fed_by_ticks: bool) -> str:
     lines.append(_TAKE_HEAD)
     lines += [_TAKE.format(row=row) for row, part in enumerate(parts) if not part.columns]
     lines.append("    return True\n")
-    lines.append(_TICK_FOLD + _LIVE if fed_by_ticks else _BAR_FOLD)
+    lines.append(_TICK_FOLD + _LIVE + _LIVE_RUN if fed_by_ticks else _BAR_FOLD)
     return "".join(lines)

@@ -15,6 +15,13 @@ NO_ROOM = -1  # drain the tape first
 NO_SYMBOL = -2  # the tick's symbol is not a row of the desk
 #: A mirrored account sent orders for the quote alone; features have not seen the tick yet.
 ORDERS_FIRST = 2
+#: Why a run of live ticks stopped.
+RUN_END = 0  # all are taken in
+RUN_DUE = 1  # a decision is due: a signal is wanted, then `live_decide`
+RUN_ORDERS_FIRST = 2  # as above
+RUN_TOLD = 3  # the tick is done; orders were sent, decisions written, or the tape is to be emptied
+RUN_NO_ROOM = 4  # this tick is not taken in: drain the tape first
+RUN_NO_SYMBOL = 5  # this tick is not taken in
 
 
 @kernel

@@ -43,6 +43,15 @@ class OutsideBroker:
         )
         return self._reports()
 
+    def peek(self, ticks, start, stop):
+        """The first row at which anything but quotes and values changes, or `stop`."""
+        ahead = OutsideBroker(self.desk.base.copy()[0:1][0], self.symbols)
+        ahead.client_ids = self.client_ids
+        for row in range(start, stop):
+            if ahead.tick(ticks[row]):
+                return row
+        return stop
+
     def order(self, payload):
         """Execute a request at the quote in force; reports."""
         request = OrderRequest.FromString(payload)
@@ -148,4 +157,27 @@ def trade(trader, broker, ticks, start=0, on_boundary=None):
         assert not trader.waiting
         if on_boundary is not None:
             on_boundary(i)
+    return published
+
+
+def trade_in_runs(trader, broker, ticks, chunk=1000):
+    """The same, with the trader taking in all that the broker knows to be quiet at once."""
+    published = []
+    at = 0
+    while at < len(ticks):
+        for report in broker.tick(ticks[at]):
+            trader.apply(report)
+        stop = broker.peek(ticks, at + 1, min(at + chunk, len(ticks)))
+        taken = trader.take_run(ticks, at, stop, at + 1, 0, 0)
+        for row in range(at + 1, taken):
+            assert broker.tick(ticks[row]) == []
+        at = taken
+        orders = True
+        while orders:
+            outgoing = trader.drain()
+            published.extend(outgoing)
+            orders = [each for each in outgoing if each.kind == "order"]
+            for each in orders:
+                for report in broker.order(each.payload):
+                    trader.apply(report)
     return published

@@ -15,7 +15,7 @@ from realtime.kernels.features.feature_set import FeatureSet
 from realtime.kernels.layout import TICK
 from realtime.model_fold import apply_decision, fold_models
 from realtime.trader import Trader
-from tests.parity.outside_broker import OutsideBroker, trade
+from tests.parity.outside_broker import OutsideBroker, trade, trade_in_runs
 from tests.parity.scenarios import THREE, VARIANTS, a_desk, made_ticks, made_ticks_of_three
 
 ONE = FeatureSet(features=("m1_rsi_14", "m1_atr_14", "m5_rsi_14", "tick_spread"))
@@ -131,6 +131,37 @@ def test_three_symbols_on_one_account_equal_the_fold(variant):
     broker = OutsideBroker(desk(), THREE)
     published = trade(trader, broker, ticks)
     assert_same(folded, published, broker, trader)
+
+
+@pytest.mark.parametrize("variant", ["netting", "hedging"])
+@pytest.mark.parametrize("chunk", [1, 7, 5_000])
+def test_runs_of_ticks_equal_one_tick_after_the_other(variant, chunk):
+    ticks = made_ticks_of_three(4_000)
+    features = (ONE, CROSSED, ONE)
+    near = {"stop_loss_fraction": 0.0001, "take_profit_fraction": 0.00015}
+    desk, models = a_run(variant, ticks, THREE, features, **near)
+    one, two = (a_trader(desk(), THREE, features, models) for _ in range(2))
+    single = trade(one, OutsideBroker(desk(), THREE), ticks)
+    runs = trade_in_runs(two, OutsideBroker(desk(), THREE), ticks, chunk)
+    for subject in ("trade.order.", "trade.decision.", "ml.prediction.", "md.bar."):
+        expected = [without_received(e) for e in single if e.subject.startswith(subject)]
+        assert [without_received(e) for e in runs if e.subject.startswith(subject)] == expected
+        assert len(expected) > 50
+    one.flush()
+    two.flush()
+    assert two.feed_seq == one.feed_seq
+    assert one.engine.memory.tobytes() == two.engine.memory.tobytes()
+
+
+def without_received(each):
+    """A message without the time at which its tick came in, which is the test's own."""
+    kinds = {"trade.order": OrderRequest, "ml.prediction": Prediction}
+    kind = next((kinds[name] for name in kinds if each.subject.startswith(name)), None)
+    if kind is None:
+        return each.payload
+    message = kind.FromString(each.payload)
+    message.received_ns = 0
+    return message.SerializeToString()
 
 
 def test_a_trader_restored_from_its_state_at_any_tick_goes_on_as_if_it_had_never_stopped():
