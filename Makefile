@@ -25,8 +25,8 @@ setup: .venv/.installed ## make .venv with everything in it (needs Python 3.11 o
 .venv/.installed: pyproject.toml requirements.lock deploy/setup/install.sh
 	@deploy/setup/install.sh
 
-demo: setup ## run a backtest on built-in data and write its report to var/demo/report.html
-	@$(PYTHON_IN_VENV) -m ml.backtest --demo $(ARGS)
+demo: setup ## train on real hours, trade the rest on paper, show it; ONCE=1, DATA=file SYMBOL=name
+	@$(PYTHON_IN_VENV) -m deploy.local.demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)") $(if $(SYMBOL),--symbol "$(SYMBOL)") $(ARGS)
 
 test: setup ## run the tests; JOBS=4 for more at once, ARGS="-k spread" to choose
 	@$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
@@ -41,16 +41,16 @@ bench: setup ## measure speed and write docs/performance.md
 	@$(PYTHON_IN_VENV) tests/performance/bench.py $(ARGS)
 
 battery: ## prove the learning pipeline on planted and absent signals (comes later)
-	@echo "make battery comes with the learning pipeline (ml): there is no training to put to the test yet."
+	@echo "make battery comes with the whole battery: until then tests/ml puts the gates to the test."
 
 simulate: ## run the whole platform against simulated faults (comes later)
-	@echo "make simulate comes with the order path (mt5_gateway): there is no execution to disturb yet."
+	@echo "make simulate comes with the fault simulator: until then tests/e2e kills every process."
 
-up: ## start the platform on this machine (comes later)
-	@echo "make up comes with the trading loop (realtime.loop, NATS): there are no services to start yet."
+up: setup ## start the platform on this machine: servers, pipelines, loop; until Ctrl-C
+	@$(PYTHON_IN_VENV) -m deploy.local up $(ARGS)
 
-down: ## stop the platform on this machine (comes later)
-	@echo "make down comes with the trading loop (realtime.loop, NATS): there are no services to stop yet."
+down: setup ## stop what `make up` started elsewhere
+	@$(PYTHON_IN_VENV) -m deploy.local down $(ARGS)
 
 lock: setup ## rewrite requirements.lock from pyproject.toml; UPGRADE=1 for newer versions
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile pyproject.toml \
@@ -59,5 +59,5 @@ lock: setup ## rewrite requirements.lock from pyproject.toml; UPGRADE=1 for newe
 	@git diff --stat -- requirements.lock || true
 
 clean: ## remove .venv, caches and the demo's report
-	@rm -rf .venv .cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist var/demo
+	@rm -rf .venv .cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist var
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

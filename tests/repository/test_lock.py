@@ -85,10 +85,16 @@ def undeclared(files: list[Path], allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("realtime", []),
+        ("realtime", ["realtime"]),
+        ("realtime/kernels", []),
         ("realtime/history", ["history"]),
-        ("ml", ["history", "research"]),
-        ("deploy", ["history", "research", "dev"]),
+        ("mt5_gateway", ["gateway", "realtime"]),
+        ("mt5_gateway/simulator", ["gateway", "history"]),
+        ("ml", ["history", "research", "realtime", "platform"]),
+        ("feature_repo", ["platform"]),
+        ("aitrading_assets", ["history", "research", "realtime", "platform"]),
+        ("aitrading_sensors", ["realtime", "platform"]),
+        ("deploy", ["history", "research", "realtime", "platform", "local", "dev"]),
     ],
 )
 def test_every_import_is_declared_by_the_extra_of_its_folder(

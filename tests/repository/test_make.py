@@ -53,7 +53,7 @@ def test_make_alone_lists_every_target() -> None:
     assert listed == TARGETS
 
 
-@pytest.mark.parametrize("target", ["battery", "simulate", "up", "down"])
+@pytest.mark.parametrize("target", ["battery", "simulate"])
 def test_what_comes_later_says_with_which_part(target: str) -> None:
     outcome = run("make", target)
     assert outcome.returncode == 0
