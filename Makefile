@@ -59,5 +59,5 @@ lock: setup ## rewrite requirements.lock from pyproject.toml; UPGRADE=1 for newe
 	@git diff --stat -- requirements.lock || true
 
 clean: ## remove .venv, caches and the demo's report
-	@rm -rf .venv .cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist var
+	@rm -rf .venv .cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
