@@ -23,6 +23,7 @@ YEAR_NS = int(365.2425 * DAY_NS)
 _ROLLOVER = time(17, tzinfo=ZoneInfo("America/New_York"))
 RUIN_FRACTION = 1e-6  # of the initial balance
 _WEEKEND_SHARE = 0.05
+_EULER_MASCHERONI = 0.5772156649015329
 _UTC_EPOCH = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
 
 DRAWDOWN = np.dtype(
@@ -241,3 +242,49 @@ def minimum_track_record(
     variance = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe
     ratio = NormalDist().inv_cdf(confidence) / (sharpe - benchmark)
     return 1.0 + variance * ratio * ratio
+
+
+def expected_maximum(trials: int) -> float:
+    """Return the expected maximum of `trials` independent standard normal numbers.
+
+    Bailey and Lopez de Prado (2014): ``(1 - g) Z(1 - 1/N) + g Z(1 - 1/(N e))``, g being the
+    Euler-Mascheroni constant; 0 for a single trial.
+
+    Examples:
+        >>> round(expected_maximum(10), 7)
+        1.5745983
+    """
+    if trials < 2:
+        return 0.0
+    normal = NormalDist()
+    return (1.0 - _EULER_MASCHERONI) * normal.inv_cdf(1.0 - 1.0 / trials) + (
+        _EULER_MASCHERONI * normal.inv_cdf(1.0 - 1.0 / (trials * math.e))
+    )
+
+
+def luck_sharpe(trials: int, variance: float) -> float:
+    """Return the Sharpe ratio that the best of so many worthless trials is expected to show."""
+    return math.sqrt(variance) * expected_maximum(trials)
+
+
+def deflated_sharpe_ratio(
+    sharpe: float, periods: int, skew: float, kurtosis: float, *, trials: int, variance: float
+) -> float:
+    """Return the probability that a Sharpe ratio exceeds what luck gives the best of all trials.
+
+    Bailey and Lopez de Prado (2014), "The Deflated Sharpe Ratio": the probabilistic Sharpe ratio
+    against `luck_sharpe`.
+
+    Args:
+        sharpe: of the chosen trial, a period, not annualised.
+        periods: number of returns.
+        skew: of them.
+        kurtosis: of them, not in excess.
+        trials: how many were tried, all of them.
+        variance: of the Sharpe ratios of the trials.
+
+    Returns:
+        NaN where the ratio is undefined.
+    """
+    benchmark = luck_sharpe(trials, variance)
+    return probabilistic_sharpe_ratio(sharpe, periods, skew, kurtosis, benchmark)

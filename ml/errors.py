@@ -1,0 +1,17 @@
+"""What can be wrong with a training, its data or its promotion."""
+
+
+class LearningError(ValueError):
+    """Base of everything that `ml` refuses; the message is one line that says what to do."""
+
+
+class TrainingRefused(LearningError):
+    """The data or the configuration cannot be trained on."""
+
+
+class ModelMismatch(LearningError):
+    """The exported model does not say what the trained one says."""
+
+
+class RegistryRefused(LearningError):
+    """A promotion, rollback or registration cannot be done as asked."""

@@ -1,0 +1,70 @@
+"""Scores equal those of scikit-learn and scipy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from ml.evaluation.reliability import calibration_error, reliability
+from ml.evaluation.scores import area_under_curve, brier, log_loss, rank_correlation
+
+RNG = np.random.default_rng(3)
+LABELS = (RNG.random(500) < 0.4).astype(float)
+PROBABILITIES = np.round(np.clip(0.4 + 0.2 * (LABELS - 0.4) + RNG.normal(0, 0.2, 500), 0, 1), 2)
+WEIGHTS = RNG.random(500) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (log_loss, metrics.log_loss),
+        (brier, metrics.brier_score_loss),
+        (area_under_curve, metrics.roc_auc_score),
+    ],
+)
+def test_scores_with_weights_and_ties_are_the_known_ones(own, theirs):
+    inside = np.clip(PROBABILITIES, 0.01, 0.99)
+    expected = theirs(LABELS, inside, sample_weight=WEIGHTS)
+    assert own(LABELS, inside, WEIGHTS) == pytest.approx(expected, abs=1e-12)
+
+
+def test_certainty_that_is_wrong_costs_much_but_not_infinitely():
+    assert 20 < log_loss(np.ones(1), np.zeros(1), np.ones(1)) < 40
+
+
+def test_rank_correlation_is_spearmans():
+    expected = stats.spearmanr(PROBABILITIES, LABELS)[0]
+    assert rank_correlation(PROBABILITIES, LABELS) == pytest.approx(expected, abs=1e-12)
+    assert rank_correlation(np.ones(5), np.arange(5.0)) == 0.0
+
+
+def test_one_class_has_no_area():
+    assert math.isnan(area_under_curve(np.ones(5), np.arange(5.0), np.ones(5)))
+
+
+def test_deciles_hold_all_rows_in_order_of_what_was_said():
+    table = reliability(LABELS, PROBABILITIES, LABELS - 0.4)
+    assert sum(each.rows for each in table) == 500
+    said = [each.said for each in table]
+    assert said == sorted(said)
+    assert 8 <= len(table) <= 10
+    means = sum(each.rows * each.mean_return for each in table) / 500
+    assert means == pytest.approx((LABELS - 0.4).mean())
+
+
+def test_equal_probabilities_share_a_bin():
+    table = reliability(LABELS, np.full(500, 0.4), LABELS)
+    assert [each.rows for each in table] == [500]
+    assert calibration_error(table) == pytest.approx(abs(0.4 - LABELS.mean()))
+
+
+def test_the_calibration_error_of_an_honest_model_is_small_and_of_a_boaster_large():
+    rng = np.random.default_rng(4)
+    truth = rng.uniform(0.3, 0.7, 20_000)
+    labels = (rng.random(20_000) < truth).astype(float)
+    honest = calibration_error(reliability(labels, truth, labels))
+    boaster = calibration_error(reliability(labels, 3.0 * (truth - 0.5) + 0.5, labels))
+    assert honest < 0.015
+    assert boaster > 0.15
