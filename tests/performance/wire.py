@@ -39,8 +39,8 @@ from realtime.trader import CONSUMED_TICKS  # noqa: E402
 from tests.fixtures.bundles import logistic_bundle, promote  # noqa: E402
 from tests.fixtures.servers import running_nats  # noqa: E402
 
-_OPEN_NS = 1_709_290_800_000_000_000  # Friday 2024-03-01 11:00 UTC
 RATE = 1_000
+SYMBOL = "BTCUSD"  # its market never closes, so this can be measured at any time
 ACCOUNT = "paper"
 
 
@@ -66,8 +66,8 @@ def percentiles(taken_ns: list[int]) -> Latency:
 def write_settings(settings: Settings, symbols: Sequence[str], folder: Path) -> Path:
     """Write the TOML files that the processes of a run are started with."""
     catalogue = folder / "symbols.toml"
-    made = [name for name in symbols if name != "EURUSD"]
-    catalogue.write_text("\n".join(f'[{name}]\nlike = "EURUSD"' for name in made) + "\n")
+    made = [name for name in symbols if name != SYMBOL]
+    catalogue.write_text("\n".join(f'[{name}]\nlike = "BTCUSD"' for name in made) + "\n")
     path = folder / "settings.toml"
     path.write_text(
         f"""trade = [{", ".join(f'"{name}"' for name in symbols)}]
@@ -132,7 +132,7 @@ async def loop_is_running(client: Client) -> None:
 
 def a_tick(symbol: str, seq: int, feed_seq: int, time_ns: int, spread: float) -> bytes:
     """Return one tick as the gateway publishes it."""
-    bid = 1.1 + (seq % 50) * 1e-5
+    bid = 60_000.0 + seq % 50
     return Ticks(
         symbol=symbol,
         account=ACCOUNT,
@@ -159,6 +159,14 @@ class Broker:
     def __init__(self) -> None:
         self.lots = 0.0
         self.reports = 0
+
+    def first(self) -> bytes:
+        """The account as it stands before any order: no loop trades without knowing it."""
+        self.reports += 1
+        state = AccountState(balance=1_000_000.0, leverage=100)
+        return ExecutionReport(
+            account=ACCOUNT, report_seq=self.reports, symbol="ACCOUNT", account_state=state
+        ).SerializeToString()
 
     def report(self, order: OrderRequest) -> bytes:
         """Fill an order; the account after it."""
@@ -208,16 +216,17 @@ async def tick_to_order(settings: Settings, ticks: int) -> tuple[Latency, dict[s
         subject = subjects.report_subject(ACCOUNT, order.symbol)
         await client.publish(subject, broker.report(order))
 
-    await client.subscribe(subjects.order_subject(ACCOUNT, "EURUSD"), cb=ordered)
+    await client.subscribe(subjects.order_subject(ACCOUNT, SYMBOL), cb=ordered)
+    await client.publish(subjects.report_subject(ACCOUNT, "ACCOUNT"), broker.first())
     await loop_is_running(watcher)
     start = time.perf_counter()
     for seq in range(1, ticks + 1):
         await asyncio.sleep(max(0.0, start + seq / RATE - time.perf_counter()))
-        spread = 0.0003 if seq // 3 % 2 else 0.0001
-        payload = a_tick("EURUSD", seq, seq, _OPEN_NS + seq * 1_000_000, spread)
+        spread = 3.0 if seq // 3 % 2 else 1.0
+        payload = a_tick(SYMBOL, seq, seq, time.time_ns(), spread)
         sizes["tick"] = len(payload)
         sent_at[seq] = time.perf_counter_ns()
-        await client.publish(subjects.tick_subject("EURUSD"), payload)
+        await client.publish(subjects.tick_subject(SYMBOL), payload)
     await asyncio.sleep(0.5)
     await client.close()
     await watcher.close()
@@ -236,8 +245,8 @@ async def two_hops(settings: Settings, ticks: int, sizes: dict[str, int]) -> Lat
         if sent_at:
             taken.append(time.perf_counter_ns() - sent_at[len(taken)])
 
-    await client.subscribe(subjects.order_subject(ACCOUNT, "EURUSD"), cb=echoed)
-    subject, payload = subjects.tick_subject("EURUSD"), b"t" * sizes["tick"]
+    await client.subscribe(subjects.order_subject(ACCOUNT, SYMBOL), cb=echoed)
+    subject, payload = subjects.tick_subject(SYMBOL), b"t" * sizes["tick"]
     while not answered.is_set():  # until the echo is there
         await client.publish(subject, payload)
         await asyncio.sleep(0.05)
@@ -256,12 +265,12 @@ async def two_hops(settings: Settings, ticks: int, sizes: dict[str, int]) -> Lat
 async def echo(config: Path, size: int) -> None:
     """Be the bare second hop: answer every tick with an order's number of bytes."""
     client = await connect(load_settings(config), "loop")
-    subject, payload = subjects.order_subject(ACCOUNT, "EURUSD"), b"o" * size
+    subject, payload = subjects.order_subject(ACCOUNT, SYMBOL), b"o" * size
 
     async def heard(_: Msg) -> None:
         await client.publish(subject, payload)
 
-    await client.subscribe(subjects.tick_subject("EURUSD"), cb=heard)
+    await client.subscribe(subjects.tick_subject(SYMBOL), cb=heard)
     await asyncio.Event().wait()
 
 
@@ -273,11 +282,12 @@ async def publish_all(config: Path, ticks: int) -> None:
     settings = load_settings(config)
     names = settings.trade
     client = await connect(settings, "gateway")
+    start_ns = time.time_ns()
     payloads = [
         (
             subjects.tick_subject(names[i % len(names)]),
             a_tick(
-                names[i % len(names)], i // len(names) + 1, i + 1, _OPEN_NS + i * 1_000_000, 0.0001
+                names[i % len(names)], i // len(names) + 1, i + 1, start_ns + i * 1_000, 1.0
             ),
         )
         for i in range(ticks)
@@ -373,7 +383,7 @@ async def _timed(watcher: Client, end: "asyncio.Task[None]") -> float:
 def latency_section(*, quick: bool) -> Table:
     """Return the table of tick to order."""
     ticks = 4_000 if quick else 20_000
-    with scratch(("EURUSD",), ("tick_spread",), (1e5,), -20.0, "tick") as (
+    with scratch((SYMBOL,), ("tick_spread",), (10.0,), -20.0, "tick") as (
         settings,
         config,
         folder,
@@ -381,7 +391,7 @@ def latency_section(*, quick: bool) -> Table:
         command = ["-m", "realtime", "loop", "--config", str(config)]
         with process(*command, log=folder / "loop.log"):
             ours, sizes = run_async(tick_to_order(settings, ticks))
-    with scratch(("EURUSD",)) as (settings, config, folder):
+    with scratch((SYMBOL,)) as (settings, config, folder):
         command = [str(Path(__file__)), "echo", str(config), str(sizes["order"])]
         with process(*command, log=folder / "echo.log"):
             floor = run_async(two_hops(settings, ticks, sizes))
@@ -440,8 +450,11 @@ def rate_section(*, quick: bool) -> Table:
 
 async def _await_loop(settings: Settings) -> None:
     watcher = await connect(settings, "operator")
+    gateway = await connect(settings, "gateway")
+    await gateway.publish(subjects.report_subject(ACCOUNT, "ACCOUNT"), Broker().first())
     await loop_is_running(watcher)
     await watcher.close()
+    await gateway.close()
 
 
 @contextmanager
