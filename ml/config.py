@@ -156,7 +156,7 @@ class GateConfig(Declaration):
     """``[gates]``: what a model must reach.
 
     Attributes:
-        calibration_error: most expected calibration error on the holdout.
+        calibration_error: most expected calibration error on the holdout, beyond chance.
         copied_label: |information coefficient| of a single feature above which it is taken for a
             copy of the label.
         predict_us: most microseconds of a one-row prediction, 99th percentile.

@@ -56,6 +56,13 @@ async def connect(
     client = Client()
     timeout_s = settings.nats.timeout_ns / _SECOND_NS
     where = f"{parts.hostname}:{parts.port}"
+    refusals: list[Exception] = []  # nats-py tries again whatever the reason is, and only tells this
+
+    async def note(error: Exception) -> None:
+        refusals.append(error)
+        if on_error is not None:
+            await on_error(error)
+
     try:
         async with asyncio.timeout(timeout_s):
             await client.connect(
@@ -70,11 +77,11 @@ async def connect(
                 pending_size=64 * 1024 * 1024,
                 reconnected_cb=on_reconnect,
                 disconnected_cb=on_disconnect,
-                error_cb=on_error,
+                error_cb=note,
                 **credentials,
             )
     except (TimeoutError, OSError, NatsError) as error:
-        if "authorization" in str(error).lower():
+        if any("authorization" in str(each).lower() for each in (error, *refusals)):
             msg = f"the NATS server at {where} refuses user {user!r}: wrong password or no such user"
         else:
             msg = (

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.servers import nats_server, postgres, stack_settings
+
+__all__ = ["nats_server", "postgres", "stack_settings"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,7 @@ class Launch:
         log: file that its output is appended to.
         folder: working directory.
         environment: variables beside those that it inherits.
+        not_inherited: beginning of the names of variables that it does not inherit; empty = all.
         account: user and group to run as; None for our own.
         stop_signal: asks it to end.
         stop_within_s: after which it is killed.
@@ -37,6 +40,7 @@ class Launch:
     log: Path
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    not_inherited: str = ""
     account: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 10.0
@@ -50,6 +54,7 @@ class Child:
         self._process = _spawn(launch)
         self.pid = self._process.pid
         self.created_s = _created(self.pid)
+        self._asked = False
 
     @property
     def exit_code(self) -> int | None:
@@ -82,8 +87,9 @@ class Child:
             time.sleep(_POLL_S)
 
     def ask_to_stop(self) -> None:
-        """Send the signal that asks it to end."""
-        if self.exit_code is None:
+        """Send the signal that asks it to end, once: a second one may find it without handlers."""
+        if self.exit_code is None and not self._asked:
+            self._asked = True
             self._process.send_signal(self.launch.stop_signal)
 
     def stop(self, within_s: float | None = None) -> int:
@@ -176,18 +182,39 @@ def _created(pid: int) -> float:
         return 0.0
 
 
+@contextmanager
+def _inherited_sigint() -> Generator[None]:
+    """Let children end on SIGINT even where it is ignored by us, as under a shell's `&`.
+
+    A program inherits an ignored signal, but not a handler.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _spawn(launch: Launch) -> "subprocess.Popen[bytes]":
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     if launch.log.exists() and launch.log.stat().st_size > _LOG_LIMIT_BYTES:
         launch.log.replace(launch.log.with_suffix(".1.log"))
     user, group = launch.account if launch.account is not None else (None, None)
-    inherited = dict(os.environ)  # noqa: TID251 (a child inherits ours, nothing is read from it)
-    with launch.log.open("ab") as log:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 (handed on, nothing is read from it)
+        if not (launch.not_inherited and name.startswith(launch.not_inherited))
+    }
+    with launch.log.open("ab") as log, _inherited_sigint():
         try:
             return subprocess.Popen(
                 launch.command,
                 cwd=launch.folder,
-                env=inherited | dict(launch.environment),
+                env={**inherited, **launch.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

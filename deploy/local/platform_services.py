@@ -1,12 +1,16 @@
 """Dagster, MLflow and Feast as services of the stack."""
 
 import shutil
+import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
+
+import psycopg
 
 from deploy.local.child import Launch
 from deploy.local.errors import StackError
@@ -19,7 +23,6 @@ from realtime.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 DAGSTER_CONFIG = ROOT / "deploy" / "config" / "dagster.yaml"
 WORKSPACE = ROOT / "workspace.yaml"
-FEATURES = ROOT / "feature_repo"
 
 # Nobody is told what runs here.
 NO_TELEMETRY = {
@@ -48,17 +51,37 @@ class Platform:
         settings: of the stack.
         ports: of the pages.
         environment: for every process.
+        config: TOML file of the settings; None for defaults and environment.
+        not_inherited: see `Launch`.
     """
 
-    def __init__(self, settings: Settings, ports: Ports, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports,
+        environment: Mapping[str, str],
+        config: Path | None = None,
+        not_inherited: str = "",
+    ) -> None:
         self._settings = settings
+        self._config = config
+        self._not_inherited = not_inherited
         self._ports = ports
         self._var = settings.paths.var.resolve()
-        self._environment = {**environment, "DAGSTER_HOME": str(self._var / "dagster")}
+        self._environment = {
+            **environment,
+            "DAGSTER_HOME": str(self._var / "dagster"),
+            "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports.mlflow}",
+        }
 
     def services(self) -> list[Service]:
         """Return all of them."""
-        return [self._mlflow(), *self._dagster(), *self._feast()]
+        return [self._mlflow(), *self._dagster(), self._feast()]
+
+    @property
+    def feast_url(self) -> str:
+        """Where the online features are served."""
+        return f"http://{HOST}:{self._ports.feast}"
 
     def database_url(self, role: str, scheme: str = "postgresql") -> str:
         """Return the url of a role's own database, with its password."""
@@ -74,19 +97,19 @@ class Platform:
         artifacts = self._var / "mlflow" / "artifacts"
 
         def prepare() -> Launch:
-            require_free(port, "MLflow", "[platform] mlflow_port")
+            require_free(port, "MLflow", "--mlflow-port")
             artifacts.mkdir(parents=True, exist_ok=True)
             return self._launch(
                 "mlflow",
-                ("server", "--host", HOST, "--port", str(port), "--workers", "1",
-                 "--artifacts-destination", artifacts.as_uri()),
+                (_installed("mlflow"), "server", "--host", HOST, "--port", str(port),
+                 "--workers", "1", "--artifacts-destination", artifacts.as_uri()),
                 MLFLOW_BACKEND_STORE_URI=self.database_url("mlflow", "postgresql+psycopg2"),
                 MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
             )  # fmt: skip
 
         return Service(
             name="mlflow",
-            needs=("postgres",),
+            needs=("postgres", "migrations"),  # the latter makes its role
             prepare=prepare,
             ready=lambda _since: http_answers(f"http://{HOST}:{port}/health"),
             start_within_s=_SLOW_S,
@@ -96,15 +119,16 @@ class Platform:
     def _dagster(self) -> list[Service]:
         port = self._ports.dagster
         webserver = ("-h", HOST, "-p", str(port), "-w", str(WORKSPACE))
+        daemon = ("run", "-w", str(WORKSPACE))
 
         def prepare_webserver() -> Launch:
-            require_free(port, "Dagster", "[platform] dagster_port")
+            require_free(port, "Dagster", "--dagster-port")
             self.write_dagster_home()
-            return self._launch("dagster-webserver", webserver, name="dagster")
+            return self._launch("dagster", (_installed("dagster-webserver"), *webserver))
 
         def prepare_daemon() -> Launch:
             self.write_dagster_home()
-            return self._launch("dagster-daemon", ("run", "-w", str(WORKSPACE)))
+            return self._launch("dagster-daemon", (_installed("dagster-daemon"), *daemon))
 
         return [
             Service(
@@ -120,36 +144,41 @@ class Platform:
                 name="dagster-daemon",
                 needs=("dagster", "streams"),
                 prepare=prepare_daemon,
+                ready=self._daemon_beats,
                 start_within_s=_SLOW_S,
             ),
         ]
 
-    def _feast(self) -> list[Service]:
+    def _daemon_beats(self, since_ns: int) -> bool:
+        """Say whether the daemon has written a heartbeat since a moment."""
+        query = "SELECT max(timestamp) >= %s FROM daemon_heartbeats"
+        since = datetime.fromtimestamp(since_ns / 1e9, tz=UTC).replace(tzinfo=None)
+        try:
+            with psycopg.connect(self.database_url("dagster"), connect_timeout=2) as connection:
+                row = connection.execute(query, (since,)).fetchone()
+        except psycopg.Error:
+            return False
+        return row is not None and bool(row[0])
+
+    def _feast(self) -> Service:
         port = self._ports.feast
-        where = ("--chdir", str(FEATURES))
 
-        def prepare_serve() -> Launch:
-            require_free(port, "Feast", "[platform] feast_port")
-            serve = ("serve", "--host", HOST, "--port", str(port), "--no-access-log")
-            return self._launch("feast", (*where, *serve))
+        def prepare() -> Launch:
+            require_free(port, "Feast", "--feast-port")
+            config = () if self._config is None else ("--config", str(self._config.resolve()))
+            return self._launch(
+                "feast",
+                (sys.executable, "-m", "ml.feast_store", "serve", "--port", str(port), *config),
+            )
 
-        return [
-            Service(
-                name="feast-apply",
-                needs=("postgres",),
-                prepare=lambda: self._launch("feast", (*where, "apply"), name="feast-apply"),
-                once=True,
-                start_within_s=_SLOW_S,
-            ),
-            Service(
-                name="feast",
-                needs=("feast-apply",),
-                prepare=prepare_serve,
-                ready=lambda _since: http_answers(f"http://{HOST}:{port}/health"),
-                start_within_s=_SLOW_S,
-                url=f"http://{HOST}:{port}",
-            ),
-        ]
+        return Service(
+            name="feast",
+            needs=("postgres", "migrations"),  # the latter makes its role
+            prepare=prepare,
+            ready=lambda _since: http_answers(f"http://{HOST}:{port}/health"),
+            start_within_s=_SLOW_S,
+            url=f"http://{HOST}:{port}",
+        )
 
     def write_dagster_home(self) -> Path:
         """Write ``dagster.yaml`` of this stack, readable by its owner only; return its folder.
@@ -175,29 +204,27 @@ class Platform:
         write_private(home / "dagster.yaml", text)
         return home
 
-    def _launch(
-        self, program: str, arguments: tuple[str, ...], name: str = "", **environment: str
-    ) -> Launch:
-        name = name or program
+    def _launch(self, name: str, command: tuple[str, ...], **environment: str) -> Launch:
         return Launch(
             name=name,
-            command=(str(installed(program)), *arguments),
+            command=command,
             log=self._var / "logs" / f"{name}.log",
             folder=ROOT,
             environment={**self._environment, **environment},
+            not_inherited=self._not_inherited,
             stop_within_s=15.0,
         )
 
 
-def installed(program: str) -> Path:
+def _installed(program: str) -> str:
     """Return the path of a program of this environment.
 
     Raises:
         StackError: it is not installed.
     """
     path = Path(sysconfig.get_path("scripts")) / program
-    found = path if path.is_file() else shutil.which(program)
+    found = str(path) if path.is_file() else shutil.which(program)
     if found is None:
         msg = f"{program} is not installed: run `make setup`"
         raise StackError(msg)
-    return Path(found)
+    return found

@@ -125,13 +125,18 @@ def all_may_enter(folder: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
 
 
-def copied_programs(programs: Path, copies: Path = COPIES) -> Path:
+def copied_programs(programs: Path, copies: Path | None = None) -> Path:
     """Return the programs' folder inside a copy that everybody may read; the first call makes it.
+
+    Args:
+        programs: folder that not everybody can reach.
+        copies: where the copy is kept; None for `COPIES`.
 
     Raises:
         StackError: the copy cannot be made.
     """
     version = importlib.metadata.version(_PACKAGE)
+    copies = COPIES if copies is None else copies
     target = copies / f"postgres-{version}"
     inside = target / _MODULE / "pginstall" / "bin"
     try:

@@ -18,7 +18,7 @@ from deploy.local.postgres_roles import ensure_roles
 from deploy.local.service import Service
 from deploy.local.streams import ensure_streams
 from realtime.connection import ConnectionRefused
-from realtime.settings import CONFIG_VARIABLE, Settings
+from realtime.settings import CONFIG_VARIABLE, PREFIX, Settings
 from realtime.store.connection import OWNER, connect
 from realtime.store.errors import StoreError
 from realtime.store.migrate import migrate
@@ -36,6 +36,7 @@ class Stack:
         health: what they say of themselves.
         market: arguments of the simulated terminal: which history it plays.
         ports: of the pages.
+        is_complete: `config` says all there is to say: variables of the environment do not count.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Stack:
     health: HealthBoard
     market: Sequence[str] = ()
     ports: Ports = field(default_factory=Ports)
+    is_complete: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,11 +52,22 @@ class Stack:
         named = {} if self.config is None else {CONFIG_VARIABLE: str(self.config.resolve())}
         return {**NO_TELEMETRY, **named, "PYTHONUNBUFFERED": "1"}
 
+    @property
+    def not_inherited(self) -> str:
+        """Which variables processes do not inherit; see `Launch`."""
+        return PREFIX if self.is_complete else ""
+
+    @property
+    def platform(self) -> Platform:
+        """Dagster, MLflow and Feast."""
+        return Platform(
+            self.settings, self.ports, self.environment, self.config, self.not_inherited
+        )
+
 
 def all_services(stack: Stack) -> list[Service]:
     """Return every service that this machine is to run; servers elsewhere are not among them."""
-    platform = Platform(stack.settings, stack.ports, stack.environment)
-    return [*_servers(stack), *_trading(stack), *platform.services()]
+    return [*_servers(stack), *_trading(stack), *stack.platform.services()]
 
 
 def _servers(stack: Stack) -> list[Service]:
@@ -104,9 +117,10 @@ def _migrate(settings: Settings) -> None:
 
 
 def _trading(stack: Stack) -> list[Service]:
+    feast = ("--feast-url", stack.platform.feast_url)
     recorder = _service(stack, "recorder", ("streams", "migrations"), "-m", "realtime", "recorder")
     loop = _service(stack, "loop", ("streams",), "-m", "realtime", "loop")
-    push = _service(stack, "push", ("streams", "feast"), "-m", "realtime", "push")
+    push = _service(stack, "push", ("streams", "feast"), "-m", "realtime", "push", *feast)
     if not stack.market:  # the terminal and its gateway are elsewhere
         return [recorder, loop, push]
     path = Path(stack.settings.gateway.terminal).resolve()
@@ -138,4 +152,5 @@ def _python(stack: Stack, name: str, *arguments: str) -> Launch:
         log=stack.settings.paths.var.resolve() / "logs" / f"{name}.log",
         folder=ROOT,
         environment=stack.environment,
+        not_inherited=stack.not_inherited,
     )

@@ -47,6 +47,7 @@ class Supervisor:
         records: file that says which processes are ours, for whoever comes after us.
         clock: the machine's.
         say: prints one line.
+        stopping: set to end everything; its own if not given.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Supervisor:
         records: Path,
         clock: Clock,
         say: Callable[[str], None],
+        stopping: threading.Event | None = None,
     ) -> None:
         self._states = [_State(service=each) for each in services]
         self._by_name = {each.service.name: each for each in self._states}
@@ -63,10 +65,15 @@ class Supervisor:
         self._clock = clock
         self._say = say
         self._width = max((len(each.name) for each in services), default=0)
-        self.stopping = threading.Event()
+        self.stopping = threading.Event() if stopping is None else stopping
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the services."""
+        return tuple(self._by_name)
 
     def start(self) -> bool:
-        """Start everything; return False if it was told to stop meanwhile.
+        """Wait until everything is ready; return False if it was told to stop meanwhile.
 
         Raises:
             StackError: one of them does not start; what was started has been ended.
@@ -88,14 +95,17 @@ class Supervisor:
         """Keep everything running until `stopping` is set; then end it all."""
         try:
             while not self.stopping.wait(_TICK_S):
-                for each in self._states:
-                    self._step(each, first=False)
+                self.look()
         finally:
             self.stop()
 
+    def look(self) -> None:
+        """Look after every service once: note who died, start again whose time has come."""
+        for each in self._states:
+            self._step(each, first=False)
+
     def stop(self) -> None:
         """End everything, those first that nobody needs any more."""
-        self.stopping.set()
         while any(each.child is not None for each in self._states):
             self._stop_round()
         self._write()
@@ -190,7 +200,7 @@ class Supervisor:
     def _stop_round(self) -> None:
         """End, at the same time, all services that no running one needs."""
         running = [each for each in self._states if each.child is not None]
-        needed = {name for each in running for name in each.service.needs}
+        needed = self._needed_by(running)
         ending = [each for each in running if each.service.name not in needed]
         children = [_child(each) for each in ending]
         families = [family_of(child.pid) for child in children]
@@ -201,6 +211,17 @@ class Supervisor:
             end_processes(family)
             each.child, each.state = None, STOPPED
             self._tell(each, "stopped" if code >= 0 else f"stopped by {_ending(code)}")
+
+    def _needed_by(self, running: Sequence[_State]) -> set[str]:
+        """Return names that services need, directly or through work that is done."""
+        needed: set[str] = set()
+        pending = [name for each in running for name in each.service.needs]
+        while pending:
+            name = pending.pop()
+            if name not in needed and name in self._by_name:
+                needed.add(name)
+                pending += self._by_name[name].service.needs
+        return needed
 
     # --- telling ------------------------------------------------------------------------------
 

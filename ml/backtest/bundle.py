@@ -87,7 +87,7 @@ def backtest_bundle(
         rows=[_rows_of(bundle, names) if row == own else () for row in range(len(names))],
     )
     seconds = time.perf_counter() - start
-    run = _run(bundle, settings, names, desk, used, folded)
+    run = run_of(bundle, settings, names, desk, used, folded)
     return replace(run, data=tuple(data), wall_seconds=seconds)
 
 
@@ -179,7 +179,7 @@ def _bars(desk: np.void, row: int, ticks: NDArray[np.void], clock: str) -> NDArr
     return out[: max(count, 0)].copy()
 
 
-def _run(
+def run_of(
     bundle: Bundle,
     settings: Settings,
     names: tuple[str, ...],

@@ -8,7 +8,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.config import TrainingConfig
-from ml.evaluation.reliability import Bin, calibration_error, reliability
+from ml.evaluation.reliability import (
+    Bin,
+    calibration_error,
+    calibration_noise,
+    reliability,
+)
 from ml.evaluation.scores import area_under_curve, brier, log_loss, log_losses, mean_error
 from ml.models.graph import OnnxProbability
 from ml.training import Trained, segments_of, training_rows
@@ -34,6 +39,7 @@ class Evaluation:
         brier: of the model.
         prior_brier: of that share.
         calibration_error: expected, over deciles.
+        calibration_noise: what perfect calibration would show by chance; overlaps count once.
         deciles: in order of the probability, with hit rates.
         trading: net and gross, a bar, by the decision thresholds: see `ml.trials`.
         label_share: of up rows.
@@ -51,6 +57,7 @@ class Evaluation:
     brier: float
     prior_brier: float
     calibration_error: float
+    calibration_noise: float
     deciles: tuple[Bin, ...]
     trading: Record
     label_share: float
@@ -98,6 +105,7 @@ def evaluate(trained: Trained, frame: pl.DataFrame, config: TrainingConfig) -> E
         brier=brier(labels, probabilities, weights),
         prior_brier=brier(labels, prior, weights),
         calibration_error=calibration_error(deciles),
+        calibration_noise=calibration_noise(deciles, independent),
         deciles=deciles,
         trading=record_of(probabilities, data.bar_return[rows], data.cost[rows], config.decision),
         label_share=float(labels.mean()),

@@ -1,5 +1,6 @@
 """Calibration: whether rows that were given 60% came up 60% of the time."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,3 +60,22 @@ def calibration_error(table: tuple[Bin, ...]) -> float:
     """Return the expected calibration error: mean of |said - happened|, weighted by rows."""
     total = sum(each.rows for each in table)
     return sum(each.rows * abs(each.said - each.happened) for each in table) / max(total, 1)
+
+
+def calibration_noise(table: tuple[Bin, ...], independent: float) -> float:
+    """Return the calibration error that perfectly calibrated probabilities would show by chance.
+
+    The mean of |share - p| of n outcomes is ``sqrt(2 / pi) * sqrt(p (1 - p) / n)`` for all but the
+    smallest n. Overlapping labels repeat each other, so n is not the number of rows.
+
+    Args:
+        table: as `reliability` returns it.
+        independent: outcomes that count for themselves, all bins together.
+    """
+    total = sum(each.rows for each in table)
+    noise = 0.0
+    for each in table:
+        outcomes = max(independent * each.rows / total, 1.0)
+        spread = math.sqrt(each.said * (1.0 - each.said) / outcomes)
+        noise += each.rows / total * math.sqrt(2.0 / math.pi) * spread
+    return noise

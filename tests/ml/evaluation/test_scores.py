@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from ml.evaluation.reliability import calibration_error, reliability
+from ml.evaluation.reliability import calibration_error, calibration_noise, reliability
 from ml.evaluation.scores import area_under_curve, brier, log_loss, rank_correlation
 
 RNG = np.random.default_rng(3)
@@ -68,3 +68,15 @@ def test_the_calibration_error_of_an_honest_model_is_small_and_of_a_boaster_larg
     boaster = calibration_error(reliability(labels, 3.0 * (truth - 0.5) + 0.5, labels))
     assert honest < 0.015
     assert boaster > 0.15
+
+
+def test_the_noise_of_a_calibration_error_is_what_honest_coins_show():
+    rng = np.random.default_rng(5)
+    truth = np.full(200, 0.5) + np.linspace(-0.2, 0.2, 200)
+    shown = []
+    for _ in range(300):
+        labels = (rng.random(200) < truth).astype(float)
+        shown.append(calibration_error(reliability(labels, truth, labels)))
+    table = reliability(labels, truth, labels)
+    assert calibration_noise(table, 200.0) == pytest.approx(np.mean(shown), rel=0.1)
+    assert calibration_noise(table, 50.0) == pytest.approx(2 * calibration_noise(table, 200.0))

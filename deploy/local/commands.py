@@ -1,0 +1,166 @@
+"""What can be asked of a stack: start it, end it, say how it is."""
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from deploy.local.child import end_processes, family_of
+from deploy.local.errors import StackError
+from deploy.local.health import HealthBoard
+from deploy.local.platform_services import Ports
+from deploy.local.record import Record, UpLock, read_records
+from deploy.local.service import chosen
+from deploy.local.services import Stack, all_services
+from deploy.local.supervisor import DONE, READY, Supervisor
+from realtime.clock import WallClock
+from realtime.settings import Settings
+
+_DOWN_S = 90.0
+_NEED_MARKET = {"terminal", "gateway"}
+
+
+def up(settings: Settings, config: Path | None, names: Sequence[str], ports: Ports) -> int:
+    """Start services, stay until told to stop, end them."""
+    with UpLock(run_folder(settings) / "up.lock"):
+        end_leftovers(settings)
+        health = HealthBoard(settings)
+        stack = Stack(
+            settings=settings,
+            config=config,
+            health=health,
+            market=_market(settings, names),
+            ports=ports,
+        )
+        services = chosen(all_services(stack), names)
+        supervisor = Supervisor(
+            services, records=run_folder(settings) / "services.json", clock=WallClock(), say=_say
+        )
+        stop_on_signals(supervisor.stopping)
+        try:
+            if supervisor.start():
+                _say_where(services, settings)
+                supervisor.watch()
+        finally:
+            health.close()
+    return 0
+
+
+def down(settings: Settings) -> int:
+    """End the `up` of this checkout, or what one that was killed left behind."""
+    holder = UpLock(run_folder(settings) / "up.lock").holder()
+    if holder is None:
+        left = end_leftovers(settings)
+        print("nothing was up" if not left else "ended what a killed stack had left")
+        return 0
+    holder.send_signal(signal.SIGTERM)
+    until = time.monotonic() + _DOWN_S
+    while holder.is_running() and holder.status() != "zombie":
+        if time.monotonic() > until:
+            msg = f"process {holder.pid} does not end: look at it, then kill it and call down again"
+            raise StackError(msg)
+        time.sleep(0.05)
+    print("the stack is down")
+    return 0
+
+
+def status(settings: Settings) -> int:
+    """Print how every service is."""
+    holder = UpLock(run_folder(settings) / "up.lock").holder()
+    records = _records(settings)
+    if holder is None:
+        left = [each for each in records if each.process is not None]
+        print("the stack is not up")
+        for each in left:
+            print(f"{each.name}: left over from a stack that was killed (process {each.pid})")
+        return 1
+    print(f"up (process {holder.pid})")
+    for each in records:
+        print(_row(each))
+    return 0 if all(_is_well(each) for each in records) else 1
+
+
+def end_leftovers(settings: Settings) -> list[str]:
+    """End what an `up` left that was killed, and forget its records; return the names."""
+    left = [(each.name, each.process) for each in _records(settings)]
+    names: list[str] = []
+    for name, process in reversed(left):  # those that need others first
+        if process is not None:
+            _say(f"{name}  left over from a stack that was killed (process {process.pid}): ended")
+            end_processes([process, *family_of(process.pid)])
+            names.append(name)
+    for path in run_folder(settings).glob("*.json"):
+        path.unlink()
+    return names
+
+
+def stop_on_signals(stopping: threading.Event) -> None:
+    """Set an event on SIGINT, SIGTERM and SIGHUP.
+
+    Children get the default handlers: one that is set here is not inherited, an ignored one (a
+    shell's `&` ignores SIGINT) would be.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def _market(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """Say what the simulated terminal plays; nothing where there is a real one, or no history."""
+    if names and not _NEED_MARKET & set(names):
+        return ()
+    if settings.gateway.terminal.endswith(".exe"):
+        return ()
+    lake = settings.paths.lake
+    if not any((lake / kind).is_dir() for kind in ("ticks", *_bar_kinds(lake))):
+        _say(
+            f"no market data in {lake}: without terminal and gateway; import some"
+            " (python -m realtime.history --help), then down and up again"
+        )
+        return ()
+    return ("--lake", str(lake.resolve()))
+
+
+def _bar_kinds(lake: Path) -> list[str]:
+    return [each.name for each in lake.glob("bars_*")] if lake.is_dir() else []
+
+
+def _row(record: Record) -> str:
+    well = record.state if _is_well(record) else f"{record.state} (gone)"
+    number = str(record.pid) if record.pid else "-"
+    again = f"  restarted {record.restarts}x" if record.restarts else ""
+    line = f"{record.name:15} {well:8} {number:>8}  {_moment(record.since_ns)}  {record.url}{again}"
+    return line.rstrip()
+
+
+def _is_well(record: Record) -> bool:
+    return record.state == DONE or (record.state == READY and record.process is not None)
+
+
+def _moment(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _say_where(services: Sequence[object], settings: Settings) -> None:
+    _say(f"up: {len(services)} services; logs in {settings.paths.var / 'logs'}; Ctrl-C ends them")
+
+
+def run_folder(settings: Settings) -> Path:
+    """Return where a stack keeps its lock and says which processes are its own."""
+    return settings.paths.var.resolve() / "run"
+
+
+def _records(settings: Settings) -> list[Record]:
+    """Return every service of this checkout's stack."""
+    files = sorted(run_folder(settings).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [record for path in files for record in read_records(path)]

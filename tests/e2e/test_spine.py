@@ -1,0 +1,76 @@
+"""Ticks in, paper orders out, through terminal, gateway, NATS and loop: equal to the fold."""
+
+import numpy as np
+import pytest
+
+from realtime.model import load_model
+from realtime.parity import parity
+from realtime.store.connection import connect as connect_database
+from realtime.store.readers import read_recorded
+from tests.e2e.spine import DAY_NS, Spine, running_spine
+from tests.parity.scenarios import THREE, made_ticks, made_ticks_of_three
+
+
+def clean(ticks):
+    """Ticks as a file would hold them: sound quotes in order of time, whole milliseconds."""
+    sound = (ticks["bid"] > 0) & (ticks["ask"] >= ticks["bid"])
+    ticks = ticks[sound]
+    ticks["time_ns"] = ticks["time_ns"] // 1_000_000 * 1_000_000
+    ticks = ticks[np.argsort(ticks["time_ns"], kind="stable")]
+    ticks["last"], ticks["volume"], ticks["flags"] = np.nan, 0.0, 6
+    return ticks
+
+
+def assert_parity(spine: Spine) -> None:
+    folded = spine.fold()
+    with connect_database(spine.settings, "reader") as connection:
+        recorded = read_recorded(connection, "paper")
+    models = [load_model(spine.bundles[symbol][0]) for symbol in spine.symbols]
+    verdict = parity(recorded, folded, symbols=spine.symbols, models=models)
+    assert not verdict.first_difference, verdict.first_difference
+    assert verdict.orders_equal
+    assert verdict.fills_equal
+    assert verdict.features_bit_equal
+    assert len(folded.result.fills) > 20
+
+
+def play(spine: Spine, ticks: np.ndarray, within_s: float) -> None:
+    spine.start("terminal", "gateway", "loop", "recorder")
+    end = spine.await_end(within_s)
+    assert end == len(ticks)
+    spine.await_recorded(end)
+
+
+def test_made_ticks_of_one_symbol_give_the_orders_of_the_fold(tmp_path) -> None:
+    with running_spine(tmp_path, ("EURUSD",)) as spine:
+        spine.store_ticks("EURUSD", clean(made_ticks(20_000)))
+        ticks = spine.ticks()
+        spine.promote("EURUSD", int(ticks["time_ns"][2_000]))
+        play(spine, ticks, 120)
+        assert_parity(spine)
+
+
+@pytest.mark.parametrize("mode", ["hedging"])
+def test_three_symbols_on_one_account_give_the_orders_of_the_fold(tmp_path, mode) -> None:
+    with running_spine(tmp_path, THREE, mode=mode) as spine:
+        made = made_ticks_of_three(8_000)
+        for row, symbol in enumerate(THREE):
+            spine.store_ticks(symbol, clean(made[made["symbol"] == row]))
+        ticks = spine.ticks()
+        for symbol in THREE:
+            spine.promote(symbol, int(ticks["time_ns"][2_000]))
+        play(spine, ticks, 180)
+        assert_parity(spine)
+
+
+def test_five_days_of_real_ticks_give_the_orders_of_the_fold(tmp_path, shared_data) -> None:
+    from realtime.history.read import read_ticks
+
+    rows = read_ticks(str(shared_data / "ticks/EURUSD_oanda_2014-05.parquet"), "EURUSD").rows
+    rows = rows[rows["time_ns"] < rows["time_ns"][0] + 7 * DAY_NS]  # five of trading
+    with running_spine(tmp_path, ("EURUSD",)) as spine:
+        spine.store_ticks("EURUSD", clean(rows.copy()))
+        ticks = spine.ticks()
+        spine.promote("EURUSD", int(ticks["time_ns"][0]) + DAY_NS)
+        play(spine, ticks, 300)
+        assert_parity(spine)
