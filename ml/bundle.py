@@ -75,6 +75,7 @@ def bundle_content(
         "decision": decision_table(config.decision),
         "trained_from_ns": trained.trained_from_ns,
         "trained_through_ns": trained.trained_through_ns,
+        "evaluated_through_ns": trained.evaluated_through_ns,
         "data": {
             "fingerprint": trained.fingerprint,
             "partitions": [asdict(each) for each in partitions],

@@ -70,6 +70,7 @@ class Trained:
         chosen: which of them.
         trained_from_ns: oldest event used.
         trained_through_ns: newest moment used, the ends of labels among them.
+        evaluated_through_ns: newest moment of the holdout, likewise.
         holdout_from_ns: first event of the holdout.
         rows: rows of each segment.
         dropped: rows of the frame that could not be used.
@@ -87,6 +88,7 @@ class Trained:
     chosen: int
     trained_from_ns: int
     trained_through_ns: int
+    evaluated_through_ns: int
     holdout_from_ns: int
     rows: dict[str, int]
     dropped: int
@@ -131,6 +133,7 @@ def train(frame: pl.DataFrame, config: TrainingConfig) -> Trained:
         chosen=chosen,
         trained_from_ns=int(data.event_ns[used[0]]),
         trained_through_ns=int(data.end_ns[used].max()),
+        evaluated_through_ns=int(data.end_ns.max()),
         holdout_from_ns=int(data.event_ns[parts.holdout[0]]),
         rows={name: len(rows) for name, rows in vars(parts).items()},
         dropped=data.dropped,

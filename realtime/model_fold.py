@@ -49,7 +49,12 @@ class PredictorBundle(Protocol):
 
     @property
     def trained_through_ns(self) -> int:
-        """Newest moment of the training data: nothing is predicted up to it."""
+        """Newest moment of the training data."""
+        ...
+
+    @property
+    def evaluated_through_ns(self) -> int:
+        """Newest moment that the gates looked at."""
         ...
 
 
@@ -83,11 +88,26 @@ class Folded:
     probabilities: tuple[NDArray[np.float64], ...]
 
 
-def probability_at(model: Predictor | None, row: NDArray[np.float64], time_ns: int) -> float:
-    """Ask a model about one row; NaN if there is none, or it has seen this time in training."""
-    if model is None or time_ns <= model.bundle.trained_through_ns:
+def probability_at(
+    model: Predictor | None, row: NDArray[np.float64], time_ns: int, seen_ns: int
+) -> float:
+    """Ask a model about one row; NaN if there is none, or this time was seen in making it."""
+    if model is None or time_ns <= seen_ns:
         return math.nan
     return model.predict(row)
+
+
+def seen_through_ns(model: Predictor | None, *, on_holdout: bool = False) -> int:
+    """Return the moment up to which a model says nothing: it was made, or judged, on that time.
+
+    Args:
+        model: None has seen nothing.
+        on_holdout: for judging it: only what it was trained on counts.
+    """
+    if model is None:
+        return 0
+    bundle = model.bundle
+    return bundle.trained_through_ns if on_holdout else bundle.evaluated_through_ns
 
 
 def write_signal(signal: np.void, probability: float, time_ns: int, model_ns: int) -> None:
@@ -106,6 +126,7 @@ def fold_models(
     models: Sequence[Predictor | None],
     ticks: NDArray[np.void],
     rows: Sequence[tuple[int, ...]] = (),
+    on_holdout: bool = False,
 ) -> Folded:
     """Fold ticks of all symbols, in the order of the feed, through features, models and engine.
 
@@ -116,6 +137,7 @@ def fold_models(
         models: per symbol; None never predicts.
         ticks: (n,) TICK; `symbol` is the desk's row.
         rows: per symbol, desk rows of the symbols that its features name; see `Rule`.
+        on_holdout: predict on data that the gates look at, too: see `seen_through_ns`.
 
     Raises:
         EngineError: see `Engine`.
@@ -131,12 +153,11 @@ def fold_models(
     given: list[NDArray[np.void]] = []
     for (times_ns, features), model in zip(due, models, strict=True):
         signals = np.zeros(len(times_ns), SIGNAL)
-        model_ns = 0 if model is None else model.bundle.trained_through_ns
+        seen_ns = seen_through_ns(model, on_holdout=on_holdout)
         for at in range(len(times_ns)):
             time_ns = int(times_ns[at])
-            write_signal(
-                signals[at], probability_at(model, features[at], time_ns), time_ns, model_ns
-            )
+            probability = probability_at(model, features[at], time_ns, seen_ns)
+            write_signal(signals[at], probability, time_ns, seen_ns)
         given.append(signals)
     engine.fold(ticks, tuple(given))
     return Folded(

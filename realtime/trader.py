@@ -44,7 +44,13 @@ from realtime.messages import (
     order_request,
     positions_of,
 )
-from realtime.model_fold import Predictor, apply_decision, probability_at, write_signal
+from realtime.model_fold import (
+    Predictor,
+    apply_decision,
+    probability_at,
+    seen_through_ns,
+    write_signal,
+)
 
 FINAL_STATES = frozenset(
     {STATE_CANCELED, STATE_PARTIAL, STATE_FILLED, STATE_REJECTED, STATE_EXPIRED}
@@ -371,12 +377,12 @@ class Trader:
         model = self.models[row]
         values = self.engine.row(row)
         features_ns = self._clock.now_ns()
-        probability = probability_at(model, values, time_ns)
-        trained_ns = 0 if model is None else model.bundle.trained_through_ns
+        seen_ns = seen_through_ns(model)
+        probability = probability_at(model, values, time_ns, seen_ns)
         acted_on = probability if self._may_trade(model) else math.nan
-        write_signal(self.desk["signals"][row], acted_on, time_ns, trained_ns)
+        write_signal(self.desk["signals"][row], acted_on, time_ns, seen_ns)
         self._prediction_number = 0
-        if model is None or time_ns <= trained_ns:
+        if model is None or time_ns <= seen_ns:
             return
         self._prediction_number = self._next("prediction")
         symbol = self.symbols[row]
@@ -416,7 +422,7 @@ class Trader:
     def _is_idle(self, row: int) -> bool:
         """Whether nothing can have been decided: no model yet, or warming up on its own past."""
         model = self.models[row]
-        return model is None or int(self._tick["time_ns"][0]) <= model.bundle.trained_through_ns
+        return model is None or int(self._tick["time_ns"][0]) <= seen_through_ns(model)
 
     def _write_decision(self, message: Decision) -> None:
         self._decision_number = self._next("decision")

@@ -42,8 +42,8 @@ def backtest_bundle(
 ) -> Run:
     """Trade a bundle over ticks that it was not trained on.
 
-    Ticks up to its ``trained_through_ns`` only warm its features up: as everywhere, it predicts
-    nothing there. What is reported begins after them.
+    Ticks up to its ``trained_through_ns`` only warm its features up: it predicts nothing there.
+    What is reported begins after them, with the holdout.
 
     Args:
         directory: of the bundle.
@@ -85,9 +85,12 @@ def backtest_bundle(
         models=[model if row == own else None for row in range(len(names))],
         ticks=used,
         rows=[_rows_of(bundle, names) if row == own else () for row in range(len(names))],
+        on_holdout=True,
     )
     seconds = time.perf_counter() - start
-    run = run_of(bundle, settings, names, desk, used, folded)
+    run = run_of(
+        bundle, settings, names, desk, used, folded, since_ns=bundle.trained_through_ns
+    )
     return replace(run, data=tuple(data), wall_seconds=seconds)
 
 
@@ -186,9 +189,11 @@ def run_of(
     desk: np.void,
     ticks: NDArray[np.void],
     folded: Folded,
+    *,
+    since_ns: int,
 ) -> Run:
-    """Return the run from the end of the training on; nothing was traded before."""
-    result, since_ns = folded.result, bundle.trained_through_ns
+    """Return the run after `since_ns`, the moment up to which nothing could be traded."""
+    result = folded.result
     later = ticks[ticks["time_ns"] > since_ns]
     return Run(
         symbols=names,

@@ -32,6 +32,7 @@ class Oracle:
         self.bundle = SimpleNamespace(
             id=name, feature_set=features.identity, clock="m1", stage=stage, decision=decision,
             trained_through_ns=trained_through_ns,
+            evaluated_through_ns=trained_through_ns,
         )  # fmt: skip
 
     def predict(self, row):

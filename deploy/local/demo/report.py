@@ -67,7 +67,15 @@ def write_reports(
     """Write both reports; return their paths."""
     page, data = folder / "report.html", folder / "report.json"
     bundle = outcome.model.bundle
-    run = run_of(bundle, settings, settings.trade, outcome.desk, outcome.ticks, outcome.folded)
+    run = run_of(
+        bundle,
+        settings,
+        settings.trade,
+        outcome.desk,
+        outcome.ticks,
+        outcome.folded,
+        since_ns=bundle.evaluated_through_ns,
+    )
     write_bundle_report(run, page)
     data.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     return data, page

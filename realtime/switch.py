@@ -1,0 +1,52 @@
+"""The operator's kill switch: bucket ``switch``, keys ``kill`` and ``kill.<ACCOUNT>``.
+
+On unless the value is empty, ``0``, ``off`` or ``false``. While the bucket cannot be read, what was
+read last holds.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from realtime.connection import Client
+from realtime.contracts.subjects import SWITCH_BUCKET, token
+from realtime.streams import StreamReader, StreamUnavailable
+
+LOOK_EVERY_S = 0.25
+_OFF = frozenset({b"", b"0", b"off", b"false"})
+
+
+class KillSwitch:
+    """Follows the switch of an account.
+
+    Args:
+        client: connected as a user that reads the bucket.
+        account: name.
+        turn: told whenever it is thrown or released.
+    """
+
+    def __init__(self, client: Client, account: str, turn: Callable[[bool], None]) -> None:
+        self.is_on = False
+        self._reader = StreamReader(client, f"KV_{SWITCH_BUCKET}")
+        keys = ("kill", f"kill.{token(account)}")
+        self._subjects = tuple(f"$KV.{SWITCH_BUCKET}.{key}" for key in keys)
+        self._turn = turn
+
+    async def look(self) -> None:
+        """Read the switch once.
+
+        Raises:
+            StreamUnavailable: no answer; what was read last holds.
+        """
+        values = [await self._reader.last(subject) for subject in self._subjects]
+        is_on = any(each is not None and each.payload.lower() not in _OFF for each in values)
+        if is_on != self.is_on:
+            self.is_on = is_on
+            self._turn(is_on)
+
+    async def follow(self) -> None:
+        """Read the switch again and again."""
+        while True:
+            with contextlib.suppress(StreamUnavailable):  # away, and with it ticks and orders
+                await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
