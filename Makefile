@@ -14,6 +14,11 @@ export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/kernels
 # pyright runs on the node of the lock, and does not ask a registry whether it is the newest.
 export PYRIGHT_PYTHON_GLOBAL_NODE = 0
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+# Nothing here tells anybody that it is used.
+export DO_NOT_TRACK = true
+export DAGSTER_DISABLE_TELEMETRY = 1
+export FEAST_USAGE = False
+export MLFLOW_DISABLE_TELEMETRY = true
 
 .PHONY: help setup demo test lint bench battery simulate up down lock clean
 

@@ -67,7 +67,7 @@ def backtest_asset(symbol: str) -> dg.AssetsDefinition:
         metadata: dict[str, Any] = {
             "bundle": bundle.id,
             "report": dg.MetadataValue.url(path.resolve().as_uri()),
-            "report_file": dg.MetadataValue.path(str(path.resolve())),
+            "report_file": dg.MetadataValue.path(str(path.resolve())),  # pyright: ignore[reportUnknownMemberType]
             "ticks": len(ticks),
             "orders": len(run.orders),
             "fills": len(run.fills),

@@ -210,6 +210,7 @@ class _Pipeline:
             "features": len(bundle.features),
             "training_rows": told["training_set"]["rows"],
             "trained_through_ns": bundle.trained_through_ns,
+            "evaluated_through_ns": bundle.evaluated_through_ns,
             "scores": {name: getattr(evaluation, name) for name in _SCORES},
             "verdict": evaluation.verdict,
             "backtest": summary_of(found),

@@ -197,7 +197,7 @@ def _metadata(
         "rows_kept": sum(int(entry["rows_kept"]) for entry in entries),
         "rows_quarantined": sum(int(entry["rows_quarantined"]) for entry in entries),
         "imports": table([_row(entry) for entry in entries]),
-        "inbox": dg.MetadataValue.path(str(inbox_folder(settings))),
+        "inbox": dg.MetadataValue.path(str(inbox_folder(settings))),  # pyright: ignore[reportUnknownMemberType]
         "seconds": seconds,
     }
     if written:

@@ -55,7 +55,7 @@ def kept(path: Path, kind: type[_Kind], maker: str, **others: object) -> _Kind:
         hints = get_type_hints(kind)
         values = {name: decoded(hints[name], value) for name, value in content.items()}
         return kind(**values, **others)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"{path} cannot be used ({type(error).__name__}): materialise the asset {maker} first"
         raise NotKept(msg) from error
 
@@ -72,7 +72,8 @@ def encoded(value: Any) -> Any:
         return [encoded(each) for each in cast("list[Any]", value)]
     if is_dataclass(value):
         return {item.name: encoded(getattr(value, item.name)) for item in fields(value)}
-    return value.item() if isinstance(value, np.generic) else cast("Any", value)
+    scalar: Any = value
+    return scalar.item() if isinstance(value, np.generic) else scalar
 
 
 def decoded(kind: Any, value: Any) -> Any:
@@ -88,10 +89,14 @@ def decoded(kind: Any, value: Any) -> Any:
         return np.load(io.BytesIO(base64.b64decode(value)), allow_pickle=False)
     if origin is not None and issubclass(origin, Mapping):
         return {name: decoded(inner[1], each) for name, each in value.items()}
-    return _decoded_many(origin, inner, value) if origin in (list, tuple) else value
+    if origin in (list, tuple):
+        return _decoded_many(origin, inner, value)
+    same: Any = value
+    return same
 
 
 def _decoded_many(origin: Any, inner: tuple[Any, ...], value: list[Any]) -> Any:
     alike = origin is list or Ellipsis in inner
     kinds = (inner[0],) * len(value) if alike else inner
-    return origin(decoded(kind, each) for kind, each in zip(kinds, value, strict=True))
+    made: Any = [decoded(kind, each) for kind, each in zip(kinds, value, strict=True)]
+    return tuple(made) if origin is tuple else made

@@ -245,7 +245,7 @@ def model_asset(symbol: str) -> dg.AssetsDefinition:
         context.log.info("trained %s", bundle.id)
         metadata: dict[str, Any] = {
             "bundle": bundle.id,
-            "bundle_folder": dg.MetadataValue.path(str(directory)),
+            "bundle_folder": dg.MetadataValue.path(str(directory)),  # pyright: ignore[reportUnknownMemberType]
             **_numbers(trained),
             "seconds_fitting": fit_s,
             "seconds": time.perf_counter() - start_s,
@@ -280,6 +280,7 @@ def _numbers(trained: "Trained") -> Mapping[str, Any]:
         "trained_from": utc_text(trained.trained_from_ns),
         "trained_through": utc_text(trained.trained_through_ns),
         "holdout_from": utc_text(trained.holdout_from_ns),
+        "evaluated_through": utc_text(trained.evaluated_through_ns),
         **{f"rows_{name}": rows for name, rows in trained.rows.items()},
         "trees": trained.trees.rounds,
         "prior": trained.prior,

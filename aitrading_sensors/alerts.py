@@ -16,7 +16,7 @@ CHAMPION_CHANGED = "champion_changed"
 def failure_alert() -> dg.SensorDefinition:
     """Return the sensor that publishes ``ops.alert.critical`` for every failed run."""
 
-    @dg.run_failure_sensor(
+    @dg.run_failure_sensor(  # pyright: ignore[reportUnknownMemberType]
         name="run_failure_alert",
         minimum_interval_seconds=5,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -52,7 +52,7 @@ def promotion_alert(keys: Mapping[str, dg.AssetKey]) -> dg.SensorDefinition:
         keys: of the asset ``promotion``, by symbol.
     """
 
-    @dg.sensor(
+    @dg.sensor(  # pyright: ignore[reportUnknownMemberType]
         name="promotion_alert",
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,

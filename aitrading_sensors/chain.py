@@ -29,7 +29,7 @@ _IMPORTS = (dg.AssetKey("imported_ticks"), dg.AssetKey("imported_bars"))
 def new_data(ingest: Job) -> dg.SensorDefinition:
     """Return the sensor that imports files of the inbox as they come."""
 
-    @dg.sensor(
+    @dg.sensor(  # pyright: ignore[reportUnknownMemberType]
         name="new_data",
         job=ingest,
         minimum_interval_seconds=10,
@@ -76,7 +76,7 @@ def build_after_ingest(ingest: Job, build_features: Job, symbols_name: str) -> d
         symbols_name: of the dynamic partitions of symbols.
     """
 
-    @dg.run_status_sensor(
+    @dg.run_status_sensor(  # pyright: ignore[reportUnknownMemberType]
         run_status=dg.DagsterRunStatus.SUCCESS,
         name="build_after_ingest",
         monitored_jobs=[ingest],
@@ -131,7 +131,7 @@ def _written(instance: dg.DagsterInstance, run_id: str) -> set[str]:
 def retrain_after_build(build_features: Job, retrain: Job) -> dg.SensorDefinition:
     """Return the sensor that trains when features were built by the chain."""
 
-    @dg.run_status_sensor(
+    @dg.run_status_sensor(  # pyright: ignore[reportUnknownMemberType]
         run_status=dg.DagsterRunStatus.SUCCESS,
         name="retrain_after_build",
         monitored_jobs=[build_features],

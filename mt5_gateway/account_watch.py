@@ -113,18 +113,22 @@ class AccountWatch:
         """
         for _, report in sorted(self._reports.known.items()):
             self._remember(report)
-        if self._journal.recorded.seen is not None:
-            self._known.update(self._journal.recorded.seen)
+        recorded = self._journal.recorded
+        if recorded.seen is not None:
+            self._known.update(recorded.seen)
+            self._newest_s = max(self._newest_s, recorded.begun_s)
+            self._floor_s = recorded.begun_s - _LONG_OVERLAP_S
         elif self.state is not None:  # the journal was lost: what is older is not new
-            self._floor_s = self._clock.to_server_ms(self.state.time_ns // _MS_NS) // 1000
+            self._newest_s = self._floor_s = self._newest_s if self._known else broker_s
         if self.state is None:
-            self._newest_s = max(broker_s, 1)
+            self._newest_s = max(broker_s, self._newest_s)
             await self._begin(standing)
 
     async def _begin(self, standing: Standing) -> None:
+        self._floor_s = self._newest_s - _LONG_OVERLAP_S
         snapshot = await self._take(())
         tickets = [deal["ticket"] for deal in snapshot.deals]
-        self._journal.write_seen(tickets)
+        self._journal.write_seen(tickets, self._newest_s)
         self._known.update(tickets)
         self._tell(ExecutionReport(), snapshot, standing)
 

@@ -35,11 +35,6 @@ class ClockOffset:
         """The offset; 0 before it is known."""
         return max(self._samples) if len(self._samples) >= _LEAST else 0
 
-    @property
-    def is_known(self) -> bool:
-        """Whether enough ticks were seen."""
-        return len(self._samples) >= _LEAST
-
     def complaint(self) -> str:
         """Say in one line what is wrong; empty if nothing is."""
         offset_ns = self.offset_ns

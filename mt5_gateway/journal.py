@@ -44,6 +44,7 @@ class Recorded:
     Attributes:
         account: None before the first connection.
         seen: tickets of deals before the first start; None before that.
+        begun_s: the second of the first start, broker's clock.
         intents: order number to request, in the order of sending.
         intent_ns: order number to when it was sent.
         reports: report number to report.
@@ -51,6 +52,7 @@ class Recorded:
 
     account: Account | None = None
     seen: list[int] | None = None
+    begun_s: int = 0
     intents: dict[int, OrderRequest] = field(default_factory=dict[int, OrderRequest])
     intent_ns: dict[int, int] = field(default_factory=dict[int, int])
     reports: dict[int, ExecutionReport] = field(default_factory=dict[int, ExecutionReport])
@@ -88,10 +90,10 @@ class Journal:
         self._write(_account(account))
         self.recorded.account = account
 
-    def write_seen(self, tickets: list[int]) -> None:
-        """Note the deals that were there before the first start."""
-        self._write({"kind": "seen", "deals": tickets})
-        self.recorded.seen = tickets
+    def write_seen(self, tickets: list[int], begun_s: int) -> None:
+        """Note the deals that were there before the first start, and when that was."""
+        self._write({"kind": "seen", "deals": tickets, "begun_s": begun_s})
+        self.recorded.seen, self.recorded.begun_s = tickets, begun_s
 
     def write_intent(self, order: OrderRequest, now_ns: int) -> None:
         """Note that an order is about to be sent."""
@@ -135,6 +137,7 @@ class Journal:
                 recorded.account = Account(login=entry["login"], server=entry["server"])
             case "seen":
                 recorded.seen = [int(ticket) for ticket in entry["deals"]]
+                recorded.begun_s = int(entry["begun_s"])
             case "intent":
                 order = OrderRequest.FromString(base64.b64decode(entry["order"]))
                 recorded.intents[order.number] = order
@@ -153,7 +156,8 @@ class Journal:
         if recorded.account is not None:
             entries.append(_account(recorded.account))
         if recorded.seen is not None:
-            entries.append({"kind": "seen", "deals": recorded.seen})
+            seen, begun_s = recorded.seen, recorded.begun_s
+            entries.append({"kind": "seen", "deals": seen, "begun_s": begun_s})
         for number, order in list(recorded.intents.items())[-_KEPT:]:
             entries.append(_intent(order, recorded.intent_ns[number]))
         entries += [_report(report) for report in list(recorded.reports.values())[-_KEPT:]]

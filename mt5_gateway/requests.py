@@ -20,7 +20,6 @@ from mt5_gateway.constants import (
     SYMBOL_TRADE_EXECUTION_MARKET,
     TRADE_ACTION_DEAL,
     TRADE_ACTION_PENDING,
-    TRADE_RETCODE_DONE,
     TRADE_RETCODE_INVALID,
     TRADE_RETCODE_INVALID_ORDER,
     TRADE_RETCODE_INVALID_PRICE,
@@ -30,7 +29,7 @@ from mt5_gateway.constants import (
 from realtime.contracts.orders_pb2 import OrderRequest
 from realtime.kernels import codes
 
-MOST_COMMENT = 27  # characters that every build of the package takes
+# 27 characters of a comment are taken by every build of the package.
 _ID = re.compile(r"[\x21-\x7e]{1,27}")
 _MARKET = (codes.BUY, codes.SELL)
 _PENDING = (codes.BUY_LIMIT, codes.SELL_LIMIT, codes.BUY_STOP, codes.SELL_STOP)
@@ -143,8 +142,3 @@ def trade_request(order: OrderRequest, filling: int, position_ticket: int) -> di
 def other_fillings(tried: int) -> tuple[int, ...]:
     """Return what to try where a broker refuses a filling that it offers."""
     return tuple(filling for filling in _FILLINGS if filling != tried)
-
-
-def is_done(retcode: int) -> bool:
-    """Tell whether a return code means that all was done."""
-    return retcode == TRADE_RETCODE_DONE

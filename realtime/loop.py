@@ -135,7 +135,7 @@ class Loop:
         self._outbox.put_all(started.messages)
         if not started.is_restored and not self._lockstep:
             await warm_from_history(service, driver, self._healer, self._models)
-        driver.trader.set_kill_switch(on=False)  # as of now, not as of the state
+        self._switch.is_on = bool(driver.trader.desk["risk"]["kill_switch"])  # as it was kept
         with contextlib.suppress(StreamUnavailable):
             await self._switch.look()
         gc.collect()

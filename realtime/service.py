@@ -69,7 +69,6 @@ class Service:
         self.log = logging.getLogger(name)
         self.stopping = asyncio.Event()
         self.reconnected: list[Callable[[], None]] = []
-        self._is_stranger = False
         self._health = Health(service=name, state="starting")
 
     def health(self, state: str, text: str = "", **numbers: float) -> None:
@@ -121,19 +120,13 @@ class Service:
         Raises:
             ConnectionRefused: see `connect`.
         """
-        try:
-            self.client = await connect(
-                self.settings,
-                self.name,
-                on_reconnect=self._on_reconnect,
-                on_disconnect=self._on_disconnect,
-                on_error=self._on_error,
-            )
-        except ConnectionRefused:
-            if self._is_stranger:  # the client tries on, as if the server were away
-                msg = f"the NATS server refuses user {self.name!r}: wrong password or no such user"
-                raise ConnectionRefused(msg) from None
-            raise
+        self.client = await connect(
+            self.settings,
+            self.name,
+            on_reconnect=self._on_reconnect,
+            on_disconnect=self._on_disconnect,
+            on_error=self._on_error,
+        )
 
     async def tell_health(self) -> None:
         """Publish health for ever."""
@@ -171,7 +164,6 @@ class Service:
             each()
 
     async def _on_error(self, error: Exception) -> None:
-        self._is_stranger = self._is_stranger or "authorization" in str(error).lower()
         if self.client.is_connected:  # while it is not, every attempt to reconnect is one
             self.log.warning("NATS: %s: %s", type(error).__name__, error)
 

@@ -13,7 +13,7 @@ Without, it goes on at once, as a live account must.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from realtime.kernels.codes import (
 )
 from realtime.kernels.engine import DECIDED, SENT, Engine, Rule
 from realtime.kernels.features.feature_set import FeatureSet
-from realtime.kernels.layout import TICK
+from realtime.kernels.layout import ORDER, TICK
 from realtime.kernels.mirror import UNKNOWN_ORDER, finish_in_flight_step, mirror_account_step
 from realtime.kernels.tape import ORDERS_FIRST, RUN_END, RUN_ORDERS_FIRST, RUN_TOLD
 from realtime.kernels.trading import follow_server_close_step
@@ -57,6 +57,10 @@ FINAL_STATES = frozenset(
 )
 CONSUMED_TICKS = 512  # one Consumed message for so many ticks
 _LONGEST_ACCOUNT = 16  # what an order id has room for: 27 characters with dash and number
+
+# What a restart needs of the desk; settings and calendars bring back the rest.
+_KEPT = ("account", "risk")
+_KEPT_BY_SYMBOL = ("intents", "signals", "quotes", "day_rows")
 
 STAGES = ("shadow", "paper", "live")  # each has passed more than the one before
 
@@ -570,9 +574,15 @@ class Trader:
         it: `drain` after this call, and keep them beside it until they are confirmed.
         """
         self.flush()
-        names = [name for name in cast("tuple[str, ...]", self.desk.dtype.names) if name != "days"]
+        count = len(self.symbols)
+        kept = {name: np.array(self.desk[name]) for name in _KEPT}
+        kept |= {name: self.desk[name][:count].copy() for name in _KEPT_BY_SYMBOL}
+        open_now = int(self.desk["account"]["open_positions"])
+        kept["positions"] = self.desk["positions"][:open_now].copy()
+        kept["orders"] = self.desk["orders"][: int(self.desk["account"]["open_orders"])].copy()
         return {
-            "desk": {name: np.array(self.desk[name]) for name in names},
+            "desk": kept,
+            "refused": np.array(self._refused, ORDER),
             "memory": self.engine.memory.copy(),
             "tick": self._tick.copy(),
             "account": self.account,
@@ -618,8 +628,11 @@ class Trader:
             msg = "the kept state has another layout: these are not the kernels that wrote it"
             raise TraderError(msg)
         for name, value in state["desk"].items():
-            if name not in ("specs", "limits", "account_limits"):  # settings may have changed
+            if name in _KEPT:
                 self.desk[name] = value
+            else:
+                self.desk[name][: len(value)] = value
+        self._refused = list(state["refused"])
         self.engine.memory[:] = kept
         self._tick[:] = state["tick"]
         self.feed_seq = int(state["feed_seq"])

@@ -16,7 +16,7 @@ from mt5_gateway.simulator.dealer import INSTANT_EXECUTION, MARKET_EXECUTION
 from mt5_gateway.simulator.errors import SimulatorError
 from mt5_gateway.simulator.framing import connected, listening
 from mt5_gateway.simulator.journal import Journal
-from mt5_gateway.simulator.loading import Wanted, identity_of, load_desk, load_market
+from mt5_gateway.simulator.loading import Wanted, check_data, identity_of, load_desk, load_market
 from mt5_gateway.simulator.server import Server
 from mt5_gateway.simulator.simulated import Identity, SimulatedTerminal
 from realtime.calendar import CalendarError
@@ -86,6 +86,7 @@ def _start(options: argparse.Namespace, settings: Settings, stack: ExitStack) ->
         Journal(settings.paths.var / "terminal", identity, fresh=options.fresh)
     )
     lockstep = options.lockstep or (settings.gateway.lockstep and options.speed is None)
+    check_data(journal, market)
     terminal = SimulatedTerminal(
         market,
         desk,

@@ -2,7 +2,8 @@
 
 A terminal that was killed does the same again on the same data and stands where it stood. One line
 of JSON an entry, written before the entry is acted on; what is left of a last line that was cut is
-dropped. The first line says which data and account it belongs to.
+dropped. The first line says which account and symbols it belongs to, others on which data it was
+written.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any, Self
 from mt5_gateway.simulator.errors import JournalError
 
 NAME = "journal.jsonl"
+_REMEDY = "start with --fresh, or remove the file, to begin anew"
 
 
 class Journal:
@@ -20,11 +22,11 @@ class Journal:
 
     Args:
         folder: made if need be.
-        identity: of data, account and kernels.
+        identity: of symbols, account, costs and kernels.
         fresh: forget what is there.
 
     Raises:
-        JournalError: it belongs to other data, or the folder cannot be used.
+        JournalError: it belongs to another account, or the folder cannot be used.
     """
 
     def __init__(self, folder: Path, identity: str, *, fresh: bool = False) -> None:
@@ -43,11 +45,7 @@ class Journal:
         first = self._first()
         if first.get("identity") != identity:
             self._file.close()
-            msg = (
-                f"{self.path} was written on other data, symbols, account or code:"
-                " start with --fresh to forget it"
-            )
-            raise JournalError(msg)
+            raise JournalError(self.foreign("other symbols, settings or code"))
 
     def append(self, entry: dict[str, Any]) -> None:
         """Write an entry; it is with the operating system when this returns.
@@ -67,6 +65,10 @@ class Journal:
         lines = self._lines()
         next(lines)
         yield from lines
+
+    def foreign(self, with_what: str) -> str:
+        """Return the line that says that this journal belongs to something else."""
+        return f"{self.path} was written with {with_what}: {_REMEDY}"
 
     def close(self) -> None:
         """Close the file."""
@@ -91,7 +93,7 @@ class Journal:
                 try:
                     yield json.loads(line)
                 except ValueError:
-                    msg = f"{self.path}, line {number}: damaged: start with --fresh to forget it"
+                    msg = f"{self.path}, line {number}: damaged: {_REMEDY}"
                     raise JournalError(msg) from None
 
     def _keep_whole_lines(self) -> None:

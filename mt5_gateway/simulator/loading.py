@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mt5_gateway.server_time import ServerClock
-from mt5_gateway.simulator.errors import MarketUnusable
+from mt5_gateway.simulator.errors import JournalError, MarketUnusable
+from mt5_gateway.simulator.journal import Journal
 from mt5_gateway.simulator.market import Market
 from realtime.desk import new_desk
 from realtime.history.bar_ticks import Mode, bar_ticks
@@ -106,8 +107,7 @@ def load_desk(settings: Settings, market: Market) -> np.void:
 
 
 def identity_of(settings: Settings, market: Market) -> str:
-    """Return a hash of everything that decides what a journal's entries do."""
-    digest = hashlib.sha256(market.ticks.tobytes())
+    """Return a hash of everything but the ticks that decides what a journal's entries do."""
     names = [symbol.name for symbol in market.symbols]
     said = {
         "symbols": [asdict(symbol) for symbol in market.symbols],
@@ -116,8 +116,25 @@ def identity_of(settings: Settings, market: Market) -> str:
         "server_time": settings.gateway.server_time,
         "kernels": sources_hash(),
     }
-    digest.update(json.dumps(said, sort_keys=True).encode())
-    return digest.hexdigest()[:32]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def check_data(journal: Journal, market: Market) -> None:
+    """Check that the market is the one that a journal was written on; it may have grown since.
+
+    Raises:
+        JournalError: its ticks are others.
+    """
+    known = [entry["data"] for entry in journal.entries() if "data" in entry]
+    count, digest = known[-1] if known else (0, _digest(market, 0))
+    if count > len(market) or _digest(market, count) != digest:
+        raise JournalError(journal.foreign("other market data"))
+    if count < len(market) or not known:
+        journal.append({"data": [len(market), _digest(market, len(market))]})
+
+
+def _digest(market: Market, count: int) -> str:
+    return hashlib.sha256(market.ticks[:count].view(np.uint8).data).hexdigest()[:32]
 
 
 def _catalogue(settings: Settings) -> Mapping[str, Symbol]:

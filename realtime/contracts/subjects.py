@@ -177,7 +177,12 @@ USERS = (
         name="recorder", publishes=("ops.>",), reads=_ALL, acknowledges=True,
     ),
     # Reads what was served and hands it to the online feature store.
-    User(name="push", publishes=("ops.>",), subscribes=("ml.prediction.>",)),
+    User(
+        name="push",
+        publishes=("ops.>",),
+        subscribes=("ml.prediction.>",),
+        reads=(f"OBJ_{MODEL_STORE}",),
+    ),
     # Promotion: puts bundles, points the champion at them, says when a run failed.
     User(
         name="platform",

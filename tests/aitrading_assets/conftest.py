@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -95,7 +96,7 @@ def checks_of(result):
     }
 
 
-def events_of(result, asset):
+def events_of(result, asset) -> Any:
     return [
         event.materialization
         for event in result.get_asset_materialization_events()

@@ -169,6 +169,7 @@ def test_labels_that_end_before_their_decision_are_caught(runs, monkeypatch):
 
 def test_the_newest_decisions_have_no_label_yet(with_data, lake, config):
     labels = stored_labels(lake, config)
+    assert labels is not None
     features = read_features(lake, view_name(config.clock, config.feature_set), "EURUSD")
     horizon = config.label.horizon_bars
     assert labels["event_timestamp"].max() <= features["event_timestamp"][-horizon - 1]

@@ -2,7 +2,8 @@
 
 import base64
 import math
-from xml.etree import ElementTree
+import xml.etree.ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,14 @@ from aitrading_assets.tables import table
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def image(markdown):
+def image(markdown) -> Any:
     text = markdown.value
     assert text.startswith("![")
     encoded = text.partition("base64,")[2].removesuffix(")")
-    return ElementTree.fromstring(base64.b64decode(encoded))
+    return ET.fromstring(base64.b64decode(encoded))
 
 
-def words(root):
+def words(root) -> list[Any]:
     return [each.text for each in root.iter(f"{SVG}text")]
 
 

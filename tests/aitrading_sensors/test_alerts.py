@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -40,7 +41,7 @@ def stored_alerts(settings):
             found = []
             for seq in range(max(state.first_seq, 1), state.last_seq + 1):
                 message = await js.get_msg("OPS", seq)
-                found.append((message.subject, Alert.FromString(message.data)))
+                found.append((message.subject, Alert.FromString(message.data or b"")))
             return found
         finally:
             await client.close()
@@ -127,7 +128,7 @@ def test_an_alert_is_one_line_of_bounded_length(with_nats):
     assert alert.time_ns == NOW_NS
 
 
-def evaluate(settings, cursor):
+def evaluate(settings, cursor) -> Any:
     sensor = promotion_alert({"EURUSD": asset_key("EURUSD", "promotion")})
     with dg.build_sensor_context(cursor=cursor, resources={"settings": settings}) as context:
         return sensor(context)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -41,7 +42,7 @@ def drop(folder, name="hours.csv", age_s=60):
     return path
 
 
-def look(settings, instance):
+def look(settings, instance) -> Any:
     with dg.build_sensor_context(instance=instance, resources={"settings": settings}) as context:
         return new_data(INGEST)(context)
 
@@ -66,7 +67,7 @@ def test_a_file_that_is_still_being_written_is_left_alone(settings, instance, in
     assert "still be" in look(settings, instance).skip_message
 
 
-def after(sensor, settings, instance, result):
+def after(sensor, settings, instance, result) -> Any:
     event = next(
         each for each in result.all_events if each.event_type == dg.DagsterEventType.RUN_SUCCESS
     )
@@ -80,8 +81,8 @@ def after(sensor, settings, instance, result):
     return sensor(context)
 
 
-def building(settings, instance, result):
-    return after(build_after_ingest(INGEST, BUILD, SYMBOLS.name), settings, instance, result)
+def building(settings, instance, result) -> Any:
+    return after(build_after_ingest(INGEST, BUILD, str(SYMBOLS.name)), settings, instance, result)
 
 
 def test_an_import_starts_the_features_of_the_months_that_it_changed(
@@ -121,7 +122,8 @@ def test_the_schedule_ticks_after_new_york_has_closed_on_every_trading_day(setti
     schedule = nightly(INGEST)
     noon = datetime(2026, 7, 3, 12, tzinfo=UTC)  # a Friday in summer
     ticks = dg.build_schedule_context(scheduled_execution_time=noon)
-    [request] = schedule.evaluate_tick(ticks).run_requests
+    requests: Any = schedule.evaluate_tick(ticks).run_requests
+    [request] = requests
     assert request.tags[REFRESH_TAG] == "all"
     assert schedule.execution_timezone == "America/New_York"
     repository = definitions_of(settings).get_repository_def()

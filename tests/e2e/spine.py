@@ -87,6 +87,7 @@ class Spine:
         self.symbols = tuple(symbols)
         self.lake = Lake(folder / "lake")
         self.config = folder / "settings.toml"
+        self.restarts = 0  # how often a service that ended by itself is started again
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.bundles: dict[str, tuple[Path, Bundle]] = {}
         secrets = folder / "secrets"
@@ -236,6 +237,10 @@ class Spine:
     async def _watched(self, done: asyncio.Event) -> None:
         while not done.is_set():
             dead = [n for n, p in self.processes.items() if p.poll() not in (None, -9)]
+            if self.restarts > 0 and dead:  # a server that it needs was not there: as `make up` does
+                self.restarts -= len(dead)
+                self.start(*dead)
+                dead = []
             assert not dead, f"{dead} ended\n{self.tails()}"
             await asyncio.sleep(0.1)
 

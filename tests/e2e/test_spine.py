@@ -74,3 +74,32 @@ def test_five_days_of_real_ticks_give_the_orders_of_the_fold(tmp_path, shared_da
         spine.promote("EURUSD", int(ticks["time_ns"][0]) + DAY_NS)
         play(spine, ticks, 300)
         assert_parity(spine)
+
+
+def test_killing_every_process_in_turn_loses_and_doubles_nothing(tmp_path) -> None:
+    with running_spine(tmp_path, ("EURUSD",)) as spine:
+        spine.store_ticks("EURUSD", clean(made_ticks(60_000)))
+        ticks = spine.ticks()
+        spine.promote("EURUSD", int(ticks["time_ns"][2_000]))
+        spine.restarts = 3
+        spine.start("terminal", "gateway", "loop", "recorder")
+        at = 4_000
+        for name in ("loop", "gateway", "recorder", "nats", "loop", "gateway", "postgres"):
+            at = spine.await_feed(at, 120) + 4_000
+            if name in ("nats", "postgres"):
+                server = getattr(spine, name)
+                server.kill9()
+                server.start()
+            else:
+                spine.kill9(name)
+                spine.start(name)
+        assert at <= len(ticks), "the replay was over before the last was killed"
+        end = spine.await_end(180)
+        assert end == len(ticks)
+        spine.await_recorded(end)
+        assert spine.one("select count(*) from ticks") == len(ticks)
+        assert spine.one("select count(*) from gaps") == 0
+        assert spine.one("select count(*) - count(distinct client_order_id) from orders") == 0
+        assert spine.one("select max(number) - count(*) from orders") == 0
+        assert spine.one("select max(report_seq) - count(*) from reports") == 0
+        assert_parity(spine)

@@ -13,7 +13,7 @@ ACCOUNT = Account(login=1, server="Broker-Demo")
 def written(path, *, orders=3):
     journal = Journal(path, durable=True)
     journal.write_account(ACCOUNT)
-    journal.write_seen([5, 6])
+    journal.write_seen([5, 6], 77)
     for number in range(1, orders + 1):
         journal.write_intent(OrderRequest(number=number, client_order_id=f"a-{number}"), number)
         journal.write_report(ExecutionReport(report_seq=number, order_number=number))
@@ -30,7 +30,7 @@ def read(path):
 def test_what_was_written_is_read_back(tmp_path):
     recorded = read(written(tmp_path / "j"))
     assert recorded.account == ACCOUNT
-    assert recorded.seen == [5, 6]
+    assert (recorded.seen, recorded.begun_s) == ([5, 6], 77)
     assert recorded.intents[2] == OrderRequest(number=2, client_order_id="a-2")
     assert recorded.intent_ns == {1: 1, 2: 2, 3: 3}
     assert recorded.reports[3].order_number == 3
@@ -69,5 +69,5 @@ def test_a_long_journal_is_made_short_and_keeps_the_latest(tmp_path, monkeypatch
     recorded = read(path)
     assert path.stat().st_size < before
     assert recorded.account == ACCOUNT
-    assert recorded.seen == [5, 6]
+    assert (recorded.seen, recorded.begun_s) == ([5, 6], 77)
     assert sorted(recorded.intents) == sorted(recorded.reports) == list(range(31, 41))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class Live:
             self.number += 1
             number = self.number
         now_ns = WallClock().now_ns()
-        fields = {
+        fields: dict[str, Any] = {
             "client_order_id": f"paper-{number:08d}",
             "account": "paper",
             "symbol": "EURUSD",
@@ -308,6 +309,21 @@ def test_what_somebody_does_at_the_terminal_itself_is_reported(live):
         time.sleep(0.1)
     assert len(found) == 1
     assert found[0].client_order_id == ""
+
+
+def test_a_gateway_that_lost_its_journal_tells_no_old_deal_again(live):
+    rig = live.rig
+    rig.stop(rig.gateway)
+    (rig.settings.paths.var / "gateway/paper/journal.jsonl").unlink()
+    rig.start_gateway()
+    order = live.order()
+    live.publish(order)
+    assert live.report(order.number).state == FILLED
+    time.sleep(1.0)  # several looks at the account
+    told = live.read("REPORTS", "trade.report.paper.>", ExecutionReport)
+    tickets = [deal.ticket for each in told for deal in each.deals]
+    assert len(tickets) == len(set(tickets))
+    assert [each.report_seq for each in told] == list(range(1, len(told) + 1))
 
 
 def test_another_account_at_the_terminal_gets_no_orders(live):

@@ -5,7 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from tests.fixtures.gateway import LoopDouble, plain_report, record_of, walk
+from realtime.connection import connect
+from realtime.contracts.market_data_pb2 import Ticks
+from tests.fixtures.gateway import LoopDouble, plain_report, record_of, stream_of, walk
 from tests.fixtures.servers import running_nats
 
 COUNT = 1500
@@ -126,7 +128,16 @@ def test_a_gateway_that_is_killed_loses_and_doubles_nothing(rigs, undisturbed):
         rig.kill9_gateway()
         rig.start_gateway()
 
-    disturbed(rigs, undisturbed, kill)
+    rig = disturbed(rigs, undisturbed, kill)
+    assert asyncio.run(published_ticks(rig.settings)) == 2 * COUNT
+
+
+async def published_ticks(settings):
+    client = await connect(settings, "operator")
+    try:
+        return sum(len(each.bid) for each in await stream_of(client, "TICKS", "md.tick.>", Ticks))
+    finally:
+        await client.close()
 
 
 def test_a_terminal_and_a_nats_server_that_are_killed_lose_and_double_nothing(

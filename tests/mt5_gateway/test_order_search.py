@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from mt5_gateway.order_search import find_order
@@ -32,7 +34,8 @@ def test_nothing_is_found_where_nothing_is():
 @pytest.mark.parametrize("where", ["working", "recent"])
 def test_an_order_is_found_by_its_comment(where):
     mine = ALIKE | {"comment": "paper-00000003", "ticket": 9, "magic": 0}
-    assert found(**{where: [ALIKE, mine]}) == 9
+    books: dict[str, Any] = {where: [ALIKE, mine]}
+    assert found(**books) == 9
 
 
 def test_an_order_is_found_by_the_comment_of_its_deal():

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ FOK, IOC, RETURN = 0, 1, 2
 
 
 def order(**changes):
-    fields = {
+    fields: dict[str, Any] = {
         "client_order_id": "paper-00000001",
         "account": "paper",
         "symbol": "EURUSD",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -162,6 +163,7 @@ def test_a_worker_ends_with_its_parent_even_inside_a_call(rig, tmp_path):
     )
     command = [sys.executable, "-c", script, rig.settings.gateway.terminal, str(tmp_path / "l")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         os.kill(worker, signal.SIGSTOP)  # as a call that hangs
         parent.kill()
@@ -197,7 +199,7 @@ class Package:
 
 
 def test_no_empty_keywords_are_passed_and_what_a_call_raises_is_an_answer():
-    caller = Caller(Package())
+    caller = Caller(cast("Any", Package()))
     assert caller.call("order_send", [{"a": 1}], {}).value == (({"a": 1},), {})
     assert caller.call("symbol_info", ["X"], {}).raised == "symbol_info: SystemError: X"
 

@@ -92,7 +92,7 @@ def fold(settings, ticks, folder):
 def assert_fills_equal(broker, folded):
     fills = np.concatenate([part for part in broker.all_fills if len(part)])
     assert len(fills) == len(folded.result.fills) > 10
-    for name in fills.dtype.names:
+    for name in fills.dtype.names or ():
         if name not in ("id", "order_id", "position_id"):
             assert np.array_equal(fills[name], folded.result.fills[name]), name
 
@@ -168,15 +168,20 @@ state_every = "{settings.loop.state_every_ns}ns"
 {more}
 """
         )
-        self.process = None
+        self.started: subprocess.Popen | None = None
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.started = subprocess.Popen(
                 [sys.executable, "-m", "realtime", "loop", "--config", str(self.config)],
                 cwd=ROOT, stderr=log, env={**os.environ},
             )  # fmt: skip
         return self
+
+    @property
+    def process(self) -> subprocess.Popen:
+        assert self.started is not None
+        return self.started
 
     def kill9(self):
         self.process.send_signal(signal.SIGKILL)
@@ -184,8 +189,8 @@ state_every = "{settings.loop.state_every_ns}ns"
 
     def stop(self):
         """End it in good order; its exit code."""
-        if self.process is None or self.process.poll() is not None:
-            return self.process and self.process.returncode
+        if self.process.poll() is not None:
+            return self.process.returncode
         self.process.terminate()
         try:
             return self.process.wait(10)

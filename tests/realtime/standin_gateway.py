@@ -65,7 +65,7 @@ class StandIn:
         self.executed = 0
         self.received = []  # order numbers as they came, duplicates included
         self.permit = None
-        self.reached = None
+        self.reached: Reached | None = None
         self.over = asyncio.Event()
         self.alerts = []
         self.permits = 0
@@ -141,6 +141,7 @@ class StandIn:
         publish_now(self.client, permit_subject(ACCOUNT), permit.SerializeToString())
         self.permits += 1
         self.on_permit()
+        assert self.reached is not None
         done = self.reached.feed_seq == len(self.ticks) and self.at == len(self.ticks)
         if end and done and self.reached.report_seq == self.broker.report_seq:
             self.over.set()

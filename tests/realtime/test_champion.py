@@ -48,6 +48,7 @@ def test_what_was_announced_is_read_and_fetched(nats_server, tmp_path):
         client = await connect(nats_server.settings, "loop")
         assert await read_champion(client, "GBPUSD") is None
         champion = await read_champion(client, ODD)
+        assert champion is not None
         assert champion == announced
         directory = await fetch_bundle(client, champion, tmp_path / "kept")
         assert directory.parent == tmp_path / "kept"

@@ -1,6 +1,7 @@
 """Bringing what comes in into order."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ ROWS = {"EURUSD": 0, "XAUUSD": 1}
 
 
 def ticks_message(count=2, **changed):
-    fields = {
+    fields: dict[str, Any] = {
         "symbol": "XAUUSD", "account": "paper", "first_seq": 7, "first_feed_seq": 40,
         "time_ns": range(100, 100 + count), "bid": [1.5] * count, "ask": [1.75] * count,
         "flags": [6] * count, **changed,

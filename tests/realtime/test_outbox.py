@@ -4,6 +4,7 @@ import asyncio
 import struct
 
 import pytest
+from nats.js.api import DiscardPolicy
 
 from realtime.connection import connect
 from realtime.outbox import Message, Outbox, OutboxError, OutboxFull
@@ -190,7 +191,7 @@ async def limit_stream(settings, *, most_bytes):
     client = await connect(settings, "setup")
     js = client.jetstream()
     config = (await js.stream_info("TICKS")).config
-    config.discard = "new"
+    config.discard = DiscardPolicy.NEW
     config.max_bytes = most_bytes
     await js.update_stream(config)
     await client.close()

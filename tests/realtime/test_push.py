@@ -7,6 +7,7 @@ import math
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ class Store:
                 self.end_headers()
                 self.wfile.write(text)
 
-            def log_message(self, *_):
+            def log_message(self, format, *args):  # noqa: A002 (the base class's)
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -77,8 +78,10 @@ def bundle(tmp_path):
 
 
 def a_row(bundle, **changed):
-    fields = {"symbol": "EURUSD", "bundle_id": bundle.id, "event_ns": NOON, "created_ns": NOON + 5,
-              "values": (1.5, math.nan, -2.0), "heard_s": 0.0, **changed}  # fmt: skip
+    fields: dict[str, Any] = {
+        "symbol": "EURUSD", "bundle_id": bundle.id, "event_ns": NOON, "created_ns": NOON + 5,
+        "values": (1.5, math.nan, -2.0), "heard_s": 0.0, **changed,
+    }  # fmt: skip
     return Row(**fields)
 
 

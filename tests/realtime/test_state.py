@@ -46,9 +46,19 @@ def write(folder, *numbers, messages=()):
     file.close()
 
 
+def found_by(file):
+    kept = file.read()
+    assert kept is not None
+    return kept
+
+
+def found_in(folder):
+    return found_by(StateFile(folder))
+
+
 def test_what_was_written_is_found_again(tmp_path):
     write(tmp_path, 1, messages=MESSAGES)
-    kept = StateFile(tmp_path).read()
+    kept = found_in(tmp_path)
     assert_equal(kept.state(a_state(9)), a_state(1))
     assert kept.messages == tuple(MESSAGES)
     assert kept.values["first_ns"] == 7
@@ -61,10 +71,10 @@ def test_there_is_nothing_at_first(tmp_path):
 def test_the_newest_state_is_found_and_writing_goes_on_behind_it(tmp_path):
     write(tmp_path, 1, 2, 3)
     file = StateFile(tmp_path)
-    assert file.read().values["feed_seq"] == 3
+    assert found_by(file).values["feed_seq"] == 3
     file.write(a_state(4), (), {})
     file.close()
-    assert StateFile(tmp_path).read().values["feed_seq"] == 4
+    assert found_in(tmp_path).values["feed_seq"] == 4
 
 
 def newest(folder):
@@ -77,10 +87,10 @@ def test_a_write_that_was_cut_off_leaves_the_state_before_it(tmp_path, cut):
     path = newest(tmp_path)
     path.write_bytes(path.read_bytes()[:cut])
     file = StateFile(tmp_path)
-    assert file.read().values["feed_seq"] == 1
+    assert found_by(file).values["feed_seq"] == 1
     file.write(a_state(3), (), {})
     file.close()
-    assert StateFile(tmp_path).read().values["feed_seq"] == 3
+    assert found_in(tmp_path).values["feed_seq"] == 3
 
 
 def test_every_changed_byte_is_noticed(tmp_path):
@@ -100,12 +110,12 @@ def test_a_shorter_state_over_a_longer_one_is_whole(tmp_path):
     for messages in (MESSAGES * 50, MESSAGES * 50, (), ()):
         file.write(a_state(1), messages, {})
     file.close()
-    assert StateFile(tmp_path).read().messages == ()
+    assert found_in(tmp_path).messages == ()
 
 
 def test_a_state_of_other_symbols_or_kernels_is_refused_in_one_line(tmp_path):
     write(tmp_path, 1)
-    kept = StateFile(tmp_path).read()
+    kept = found_in(tmp_path)
     with pytest.raises(StateForeign, match="other symbols") as error:
         kept.state(a_state(1, symbols=("USDJPY",)))
     assert "\n" not in str(error.value)
@@ -139,7 +149,7 @@ def test_a_disk_that_takes_no_more_is_an_error_and_the_last_state_stays(tmp_path
         file.write(a_state(3), (), {})
     file.close()
     oldest.unlink()
-    assert StateFile(tmp_path).read().values["feed_seq"] == 2
+    assert found_in(tmp_path).values["feed_seq"] == 2
 
 
 def test_what_is_no_file_is_not_read(tmp_path):

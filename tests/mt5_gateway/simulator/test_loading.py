@@ -6,14 +6,21 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mt5_gateway.simulator.errors import MarketUnusable
-from mt5_gateway.simulator.loading import Wanted, identity_of, load_desk, load_market
+from mt5_gateway.simulator.errors import JournalError, MarketUnusable
+from mt5_gateway.simulator.journal import Journal
+from mt5_gateway.simulator.loading import Wanted, check_data, identity_of, load_desk, load_market
 from realtime.history.bar_ticks import bar_ticks
 from realtime.history.errors import HistoryError
 from realtime.history.lake import Lake, month_of
 from realtime.history.read import read_bars
 from realtime.settings import SettingsError
-from tests.mt5_gateway.simulator.conftest import SECOND_NS, START_NS, a_walk, some_settings
+from tests.mt5_gateway.simulator.conftest import (
+    SECOND_NS,
+    START_NS,
+    a_market,
+    a_walk,
+    some_settings,
+)
 
 HOUR_NS = 3600 * SECOND_NS
 
@@ -123,13 +130,11 @@ def test_a_missing_conversion_is_named(tmp_path):
         load_desk(settings, market)
 
 
-def test_the_identity_knows_data_account_and_costs(tmp_path):
+def test_the_identity_knows_account_costs_and_clock(tmp_path):
     np.save(tmp_path / "a.npy", a_walk(5))
-    np.save(tmp_path / "b.npy", a_walk(5, seed=2))
     seen = set()
     for file, table in (
         ("a", {}),
-        ("b", {}),
         ("a", {"account": {"balance": 5.0}}),
         ("a", {"costs": {"latency": "1ms"}}),
         ("a", {"gateway": {"server_time": "UTC"}}),
@@ -139,4 +144,19 @@ def test_the_identity_knows_data_account_and_costs(tmp_path):
         market = load_market(settings, wanted)
         assert identity_of(settings, market) == identity_of(settings, market)
         seen.add(identity_of(settings, market))
-    assert len(seen) == 5
+    assert len(seen) == 4
+
+
+def test_a_journal_goes_with_data_that_have_grown_and_with_no_others(tmp_path):
+    ticks = a_walk(50)
+    settings = some_settings()
+    changed = ticks.copy()
+    changed["bid"][3] += 0.00001
+    with Journal(tmp_path, "me") as journal:
+        check_data(journal, a_market({"EURUSD": ticks[:30]}, settings))
+        check_data(journal, a_market({"EURUSD": ticks[:30]}, settings))
+        check_data(journal, a_market({"EURUSD": ticks}, settings))
+        assert [entry["data"][0] for entry in journal.entries()] == [30, 50]
+        for other in (ticks[:49], changed):
+            with pytest.raises(JournalError, match="other market data: start with --fresh"):
+                check_data(journal, a_market({"EURUSD": other}, settings))

@@ -140,6 +140,7 @@ def test_state_of_other_data_is_refused_until_it_is_forgotten(folder, capsys):
     journal.parent.mkdir(parents=True)
     journal.write_text('{"identity":"another"}\n', encoding="utf-8")
     assert "--fresh" in refused(capsys, *options_of(folder))
+    assert "symbols, settings or code" in refused(capsys, *options_of(folder))
 
 
 def test_a_second_terminal_on_one_socket_is_refused(folder, served, capsys):

@@ -14,6 +14,8 @@ from realtime.kernels.broker import broker_fold, broker_step, execute_arrived_st
 from realtime.kernels.layout import FILL, ORDER
 from realtime.kernels.orders import submit_order_step
 from tests.mt5_gateway.simulator.conftest import (
+    MS_NS,
+    START_NS,
     a_terminal,
     a_walk,
     some_settings,
@@ -128,6 +130,7 @@ class Recorded:
                 continue
             last, is_event = broker.peek(limits[step % len(limits)], revealed)
             step += 1
+            assert step < 50 * len(terminal.market), "it goes round in a circle"
             assert last >= broker.played - 1
             stop = min(last, due[0][0]) if due else last
             if stop >= broker.played:
@@ -247,6 +250,46 @@ def test_looking_ahead_changes_nothing_and_sees_what_orders_change():
     assert broker.peek(10_000, 2_000) == (place, True)
     assert broker.peek(place - 49, 2_000) == (place, False), "the event lies beyond the limit"
     assert broker.peek(place - 48, 2_000) == (place, True)
+
+
+def test_after_an_event_the_next_one_is_looked_for():
+    terminal = a_terminal(ONE)
+    terminal.selected.add(0)
+    terminal.open_market(3_000)
+    terminal.commit(49)
+    bid = float(terminal.desk["quotes"][0]["bid"])
+    for step in (1, 2):
+        fields = {"action": 5, "type": 2, "symbol": "EURUSD", "volume": 0.1, "type_filling": 2}
+        terminal.send(request_of(fields | {"price": round(bid - step * 0.0002, 5)}))
+    first, is_event = terminal.broker.peek(10_000, 3_000)
+    assert is_event
+    assert terminal.commit(first + 1) == 1
+    second, is_event = terminal.broker.peek(10_000, 3_000)
+    assert second > first
+    assert is_event
+
+
+def test_an_order_of_another_symbol_that_arrives_now_waits_for_its_own_tick():
+    """As in the engine: only the ticking symbol's orders are settled after a decision."""
+    one, two = a_walk(3), a_walk(2, price=101.5, digits=3)
+    one["time_ns"] = START_NS + np.array([0, 100, 200]) * MS_NS
+    two["time_ns"] = START_NS + np.array([0, 100]) * MS_NS
+    streams = {"EURUSD": one, "USDJPY": two}
+    table = {"costs": {"latency": "100ms"}}
+    plan = [
+        (1, {"action": 1, "symbol": "USDJPY", "volume": 0.1, "type_filling": 1}),
+        (2, {"action": 1, "symbol": "EURUSD", "volume": 0.1, "type_filling": 1}),
+    ]
+    for _, fields in plan:
+        fields["type"] = 0
+    desk, fills, _ = tick_by_tick(streams, table, plan)
+    recorded = Recorded(streams, table)
+    recorded.play(plan, [100], [100])
+    assert np.concatenate(recorded.fills).tobytes() == fills.tobytes()
+    assert recorded.terminal.desk.tobytes() == desk.tobytes()
+    deals = list(recorded.terminal.books.deals)
+    assert [deal.symbol for deal in deals] == ["USDJPY", "EURUSD"]
+    assert deals[0].price == two["ask"][1] != two["ask"][0]
 
 
 def test_commits_can_be_repeated_and_never_go_back():
