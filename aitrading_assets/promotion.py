@@ -13,6 +13,7 @@ from aitrading_assets.keys import asset_key
 from aitrading_assets.partitions import Result
 from aitrading_assets.resources import Recipes, tracking_of
 from aitrading_assets.tables import code, table
+from aitrading_sensors.champions import champions_of
 from realtime.history.lake import Lake
 from realtime.history.report import utc_text
 from realtime.settings import Settings
@@ -185,7 +186,7 @@ def promotion_asset(symbol: str) -> dg.AssetsDefinition:
         recipes: dg.ResourceParam[Recipes],
     ) -> Result:
         from aitrading_assets.workshop import Workshop  # noqa: PLC0415 (xgboost: seconds)
-        from ml.registry import champions, promote  # noqa: PLC0415 (mlflow: three seconds)
+        from ml.registry import promote  # noqa: PLC0415 (xgboost: three seconds)
 
         start_s = time.perf_counter()
         workshop = Workshop(settings, symbol)
@@ -197,7 +198,7 @@ def promotion_asset(symbol: str) -> dg.AssetsDefinition:
             return dg.MaterializeResult(
                 metadata={"promoted": False, "bundle": bundle.id, "refused": reasons}
             )
-        present = next((each for each in champions(settings) if each.symbol == symbol), None)
+        present = next(iter(champions_of(settings, [symbol])), None)
         is_champion = present is not None and present.bundle_id == bundle.id
         if present is not None and is_champion and not config.again:
             told = {"promoted": False, "note": "the champion already, the same bytes"}

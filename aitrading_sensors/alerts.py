@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from aitrading_sensors.champions import champions_of
 from aitrading_sensors.publishing import publish_alert
 from aitrading_sensors.reasons import first_reason
 from realtime.settings import Settings
@@ -61,12 +62,10 @@ def promotion_alert(keys: Mapping[str, dg.AssetKey]) -> dg.SensorDefinition:
     def promotion_alert_sensor(
         context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.SensorResult:
-        from ml.registry import champions  # noqa: PLC0415 (seconds)
-
         known: dict[str, str] = json.loads(context.cursor or "{}")
         notes: list[dg.AssetObservation] = []
         found: dict[str, str] = {}
-        for champion in champions(settings):
+        for champion in champions_of(settings, keys):
             state = f"{champion.bundle_id} {champion.stage} {champion.promoted_ns}"
             found[champion.symbol] = state
             if known.get(champion.symbol) == state:
@@ -82,8 +81,7 @@ def promotion_alert(keys: Mapping[str, dg.AssetKey]) -> dg.SensorDefinition:
                 f" ({champion.stage}), by {champion.by}"
             )
             publish_alert(settings, "info", CHAMPION_CHANGED, text, told)
-            if champion.symbol in keys:
-                notes.append(dg.AssetObservation(keys[champion.symbol], metadata=told))
+            notes.append(dg.AssetObservation(keys[champion.symbol], metadata=told))
         return dg.SensorResult(asset_events=notes, cursor=json.dumps(found, sort_keys=True))
 
     return promotion_alert_sensor

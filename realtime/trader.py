@@ -60,6 +60,7 @@ _LONGEST_ACCOUNT = 16  # what an order id has room for: 27 characters with dash 
 
 # What a restart needs of the desk; settings and calendars bring back the rest.
 _KEPT = ("account", "risk")
+_REFUSED_KEPT = 8  # refusals that wait for a decision to be written down with: rarely one
 _KEPT_BY_SYMBOL = ("intents", "signals", "quotes", "day_rows")
 
 STAGES = ("shadow", "paper", "live")  # each has passed more than the one before
@@ -577,12 +578,16 @@ class Trader:
         count = len(self.symbols)
         kept = {name: np.array(self.desk[name]) for name in _KEPT}
         kept |= {name: self.desk[name][:count].copy() for name in _KEPT_BY_SYMBOL}
-        open_now = int(self.desk["account"]["open_positions"])
-        kept["positions"] = self.desk["positions"][:open_now].copy()
-        kept["orders"] = self.desk["orders"][: int(self.desk["account"]["open_orders"])].copy()
+        for name, capacity in (("positions", "position_capacity"), ("orders", "order_capacity")):
+            kept[name] = self.desk[name][: int(self.desk[capacity])].copy()
+        refused = np.zeros(_REFUSED_KEPT, ORDER)
+        for at, order in enumerate(self._refused[:_REFUSED_KEPT]):
+            refused[at] = order
         return {
             "desk": kept,
-            "refused": np.array(self._refused, ORDER),
+            "first_days": self.desk["specs"][:count]["first_day"].copy(),
+            "refused": refused,
+            "refused_count": min(len(self._refused), _REFUSED_KEPT),
             "memory": self.engine.memory.copy(),
             "tick": self._tick.copy(),
             "account": self.account,
@@ -632,7 +637,12 @@ class Trader:
                 self.desk[name] = value
             else:
                 self.desk[name][: len(value)] = value
-        self._refused = list(state["refused"])
+        # Calendars may reach further by now: a symbol's days then begin at another row.
+        count = len(self.symbols)
+        moved = self.desk["specs"][:count]["first_day"] - state["first_days"]
+        rows = self.desk["day_rows"][:count]
+        rows[:] = np.where(rows < 0, rows, rows + moved)
+        self._refused = list(state["refused"][: int(state["refused_count"])])
         self.engine.memory[:] = kept
         self._tick[:] = state["tick"]
         self.feed_seq = int(state["feed_seq"])

@@ -100,12 +100,6 @@ def restore(trader: Trader, kept: Kept) -> None:
         StateForeign: it belongs to another account, other symbols, features or kernels.
     """
     state = kept.state(trader.state())
-    desk = state["desk"]
-    before, now = desk["specs"]["first_day"], trader.desk["specs"]["first_day"]
-    # Calendars reach further by now, so a symbol's days may begin at another row.
-    desk["day_rows"] = np.where(
-        desk["day_rows"] < 0, desk["day_rows"], desk["day_rows"] - before + now
-    )
     try:
         trader.restore(state)
     except TraderError as error:

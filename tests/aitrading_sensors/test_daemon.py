@@ -1,9 +1,6 @@
 """The daemon, the queue and the command line as users run them, on PostgreSQL and NATS."""
 
-import os
 import shutil
-import signal
-import subprocess
 import sysconfig
 import time
 from contextlib import contextmanager
@@ -14,6 +11,7 @@ import pytest
 
 from aitrading_assets.resources import recipe_name, recipes_folder
 from aitrading_sensors.reasons import first_reason
+from deploy.local.child import Child, Launch
 from deploy.local.config_file import settings_toml
 from deploy.local.platform_services import DAGSTER_CONFIG, Platform, Ports
 from ml.registry import champions
@@ -36,7 +34,6 @@ def stack(stack_settings, built_lake):
     config = stack_settings.paths.var / "settings.toml"
     config.write_text(settings_toml(stack_settings))
     environment = {
-        **os.environ,
         "DAGSTER_HOME": str(home),
         "AITRADING_CONFIG": str(config),
         "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -46,17 +43,14 @@ def stack(stack_settings, built_lake):
 
 
 @contextmanager
-def daemon(environment, log):
-    command = [str(SCRIPTS / "dagster-daemon"), "run", "-w", str(ROOT / "workspace.yaml")]
-    with log.open("w") as output:
-        child = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            yield child
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.wait(60)
+def started(name, arguments, environment, log):
+    """A program of the stack in a session of its own, ended with all that it started."""
+    command = (str(SCRIPTS / name), *arguments)
+    child = Child(Launch(name=name, command=command, log=log, folder=ROOT, environment=environment))
+    try:
+        yield child
+    finally:
+        child.stop(60.0)
 
 
 def await_end(instance, job):
@@ -76,16 +70,16 @@ def is_step_failure(entry):
 
 def test_a_launched_retraining_is_queued_run_by_the_daemon_and_promotes(stack, tmp_path):
     settings, home, environment = stack
-    with daemon(environment, tmp_path / "daemon.log") as child:
-        launched = subprocess.run(
-            [str(SCRIPTS / "dagster"), "job", "launch", "-w", "workspace.yaml", "-j", "retrain"],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert launched.returncode == 0, launched.stderr
+    workspace = ("-w", str(ROOT / "workspace.yaml"))
+    log = tmp_path / "launch.log"
+    with started("dagster-daemon", ("run", *workspace), environment, tmp_path / "daemon.log") as (
+        child
+    ):
+        launch = ("job", "launch", *workspace, "-j", "retrain")
+        with started("dagster", launch, environment, log) as launched:
+            while launched.exit_code is None:
+                time.sleep(0.1)
+        assert launched.exit_code == 0, log.read_text()
         with dg.DagsterInstance.from_config(str(home)) as instance:
             run = await_end(instance, "retrain")
             logs = instance.all_logs(run.run_id)
@@ -93,7 +87,7 @@ def test_a_launched_retraining_is_queued_run_by_the_daemon_and_promotes(stack, t
             assert run.status == dg.DagsterRunStatus.SUCCESS, first_reason(failures)
             events = {entry.dagster_event_type for entry in logs}
             assert dg.DagsterEventType.PIPELINE_ENQUEUED in events
-    assert child.returncode == 0
+    assert child.exit_code == 0
     [champion] = champions(settings)
     bundle = read_bundle(settings.paths.var / "models" / champion.bundle_id)
     assert bundle.training["dagster_run_id"] == run.run_id
