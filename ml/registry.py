@@ -285,7 +285,7 @@ def _run(settings: Settings, work: Callable[[_Servers], Awaitable[_Answer]]) -> 
         except (BadBucketError, BucketNotFoundError) as error:
             msg = f"the server lacks the bucket of champions or models ({error}): make up makes it"
             raise RegistryRefused(msg) from error
-        except (NatsError, TimeoutError) as error:
+        except (NatsError, OSError) as error:
             msg = f"the NATS server did not answer as it should ({error or type(error).__name__})"
             raise RegistryRefused(msg) from error
         finally:

@@ -50,13 +50,14 @@ async def connect(
     """
     url = settings.nats.url
     parts = urlsplit(url)
-    credentials: dict[str, str] = {}
-    if parts.username is None:
-        credentials = {"user": user, "password": secret(settings.paths.secrets, f"nats-{user}")}
+    is_ours = parts.username is None
+    password = secret(settings.paths.secrets, f"nats-{user}") if is_ours else None
     client = Client()
     timeout_s = settings.nats.timeout_ns / _SECOND_NS
     where = f"{parts.hostname}:{parts.port}"
-    refusals: list[Exception] = []  # nats-py tries again whatever the reason is, and only tells this
+    refusals: list[
+        Exception
+    ] = []  # nats-py tries again whatever the reason is, and only tells this
 
     async def note(error: Exception) -> None:
         refusals.append(error)
@@ -71,18 +72,21 @@ async def connect(
                 inbox_prefix=f"_INBOX.{user}".encode(),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # pyright: ignore[reportArgumentType] (slept, any number)
                 ping_interval=5,
                 max_outstanding_pings=3,
                 pending_size=64 * 1024 * 1024,
                 reconnected_cb=on_reconnect,
                 disconnected_cb=on_disconnect,
                 error_cb=note,
-                **credentials,
+                user=user if is_ours else None,
+                password=password,
             )
     except (TimeoutError, OSError, NatsError) as error:
         if any("authorization" in str(each).lower() for each in (error, *refusals)):
-            msg = f"the NATS server at {where} refuses user {user!r}: wrong password or no such user"
+            msg = (
+                f"the NATS server at {where} refuses user {user!r}: wrong password or no such user"
+            )
         else:
             msg = (
                 f"no NATS server answers at {where} within {timeout_s:g} s: start it (make up), or"

@@ -23,6 +23,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from nats.errors import Error as NatsError
 
@@ -33,6 +34,8 @@ from realtime.contracts.subjects import alert_subject, health_subject
 from realtime.declarations import SettingsError
 from realtime.outbox import OutboxError, publish_now
 from realtime.settings import Settings, load_settings
+
+_Result = TypeVar("_Result")
 
 HEALTH_EVERY_S = 1.0
 _BUFFER_BYTES = 16 * 1024 * 1024  # of the connection, beyond which nobody hears of our health
@@ -206,7 +209,7 @@ def run(
     return run_async(_serve(Service(name, settings, options, WallClock()), serve))
 
 
-def run_async(main: Awaitable[int]) -> int:
+def run_async(main: Awaitable[_Result]) -> _Result:
     """Run a coroutine on the fastest event loop there is."""
     try:
         import uvloop  # noqa: PLC0415 (not on Windows)
@@ -225,7 +228,7 @@ async def end_task(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=0.05)
 
 
-async def _awaited(main: Awaitable[int]) -> int:
+async def _awaited(main: Awaitable[_Result]) -> _Result:
     return await main
 
 

@@ -88,9 +88,7 @@ def backtest_bundle(
         on_holdout=True,
     )
     seconds = time.perf_counter() - start
-    run = run_of(
-        bundle, settings, names, desk, used, folded, since_ns=bundle.trained_through_ns
-    )
+    run = run_of(bundle, settings, names, desk, used, folded, since_ns=bundle.trained_through_ns)
     return replace(run, data=tuple(data), wall_seconds=seconds)
 
 

@@ -159,7 +159,9 @@ USERS = (
     User(name="setup", administers=True),
     User(
         name="gateway",
-        publishes=("md.tick.>", "md.quarantine.>", "trade.report.>", "ctl.lockstep.*.permit", "ops.>"),
+        publishes=(
+            "md.tick.>", "md.quarantine.>", "trade.report.>", "ctl.lockstep.*.permit", "ops.>",
+        ),
         subscribes=("trade.order.>", "ctl.lockstep.*.reached", "ctl.gateway.>"),
         reads=("TICKS", "QUARANTINE", "ORDERS", "REPORTS", f"KV_{SWITCH_BUCKET}"),
     ),

@@ -1,7 +1,7 @@
 """The whole spine as processes: servers, simulated terminal, gateway, loop, recorder.
 
-Started the way a user starts them, in lock-step, on files of the test; any of them can be killed and
-started again. What was recorded is compared with the fold over the same ticks.
+Started the way a user starts them, in lock-step, on files of the test; any of them can be killed
+and started again. What was recorded is compared with the fold over the same ticks.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, LiteralString
 
 import numpy as np
 
@@ -119,10 +120,15 @@ class Spine:
                 own = np.array([each == month for each in months])
                 self.lake.write_month("ticks", symbol, month, ticks[own])
 
-    def promote(self, symbol: str, trained_through_ns: int, **more: object) -> Bundle:
+    def promote(self, symbol: str, trained_through_ns: int, **more: Any) -> Bundle:
         """Make a champion that trades on RSI."""
         place = self.folder / "bundles" / f"{symbol}-{len(self.bundles)}"
-        given = {"features": FEATURES, "weights": WEIGHTS, "bias": BIAS, "decision": DECISION}
+        given: dict[str, Any] = {
+            "features": FEATURES,
+            "weights": WEIGHTS,
+            "bias": BIAS,
+            "decision": DECISION,
+        }
         bundle = logistic_bundle(
             place, symbol=symbol, trained_through_ns=trained_through_ns, **{**given, **more}
         )
@@ -229,7 +235,8 @@ class Spine:
         try:
             await asyncio.wait_for(self._watched(done), within_s)
         except TimeoutError:
-            raise AssertionError(f"not there within {within_s} s: {seen}\n{self.tails()}") from None
+            msg = f"not there within {within_s} s: {seen}\n{self.tails()}"
+            raise AssertionError(msg) from None
         finally:
             await client.close()
         return seen["reached"]
@@ -237,7 +244,9 @@ class Spine:
     async def _watched(self, done: asyncio.Event) -> None:
         while not done.is_set():
             dead = [n for n, p in self.processes.items() if p.poll() not in (None, -9)]
-            if self.restarts > 0 and dead:  # a server that it needs was not there: as `make up` does
+            if (
+                self.restarts > 0 and dead
+            ):  # a server that it needs was not there: as `make up` does
                 self.restarts -= len(dead)
                 self.start(*dead)
                 dead = []
@@ -252,9 +261,10 @@ class Spine:
                 time.sleep(1.5)
                 return
             time.sleep(0.2)
-        raise AssertionError(f"not recorded within {within_s} s\n{self.tails()}")
+        msg = f"not recorded within {within_s} s\n{self.tails()}"
+        raise AssertionError(msg)
 
-    def one(self, query: str) -> int:
+    def one(self, query: LiteralString) -> int:
         with self.postgres.connect() as connection:
             row = connection.execute(query).fetchone()
         assert row is not None
@@ -274,7 +284,7 @@ class Spine:
 
 
 @contextmanager
-def running_spine(folder: Path, symbols: Sequence[str], **settings: str) -> Iterator[Spine]:
+def running_spine(folder: Path, symbols: Sequence[str], **settings: str) -> Generator[Spine]:
     """Run servers of its own and give the rest to be started."""
     for name in ("nats", "postgres", "run"):
         (folder / name).mkdir()

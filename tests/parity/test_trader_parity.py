@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class Oracle:
     """Says something that wanders with the features, so that it trades."""
 
     def __init__(self, features, decision, trained_through_ns=0, name="oracle", stage="paper"):
-        self.bundle = SimpleNamespace(
+        self.bundle: Any = SimpleNamespace(
             id=name, feature_set=features.identity, clock="m1", stage=stage, decision=decision,
             trained_through_ns=trained_through_ns,
             evaluated_through_ns=trained_through_ns,

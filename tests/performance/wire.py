@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ def percentiles(taken_ns: list[int]) -> Latency:
     return Latency(p50_us=float(p50), p99_us=float(p99), answers=len(kept))
 
 
-# --- the settings and processes of a run -----------------------------------------------------------
+# --- the settings and processes of a run ----------------------------------------------------------
 
 
 def write_settings(settings: Settings, symbols: Sequence[str], folder: Path) -> Path:
@@ -99,7 +99,7 @@ account = "{ACCOUNT}"
 
 
 @contextmanager
-def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(*command: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
     """Run a Python process of the project until the block ends."""
     with log.open("ab") as stream:
         started = subprocess.Popen(
@@ -150,7 +150,7 @@ def a_tick(symbol: str, seq: int, feed_seq: int, time_ns: int, spread: float) ->
     ).SerializeToString()
 
 
-# --- tick to order -----------------------------------------------------------------------------------
+# --- tick to order --------------------------------------------------------------------------------
 
 
 class Broker:
@@ -274,7 +274,7 @@ async def echo(config: Path, size: int) -> None:
     await asyncio.Event().wait()
 
 
-# --- many symbols ------------------------------------------------------------------------------------
+# --- many symbols ---------------------------------------------------------------------------------
 
 
 async def publish_all(config: Path, ticks: int) -> None:
@@ -286,9 +286,7 @@ async def publish_all(config: Path, ticks: int) -> None:
     payloads = [
         (
             subjects.tick_subject(names[i % len(names)]),
-            a_tick(
-                names[i % len(names)], i // len(names) + 1, i + 1, start_ns + i * 1_000, 1.0
-            ),
+            a_tick(names[i % len(names)], i // len(names) + 1, i + 1, start_ns + i * 1_000, 1.0),
         )
         for i in range(ticks)
     ]
@@ -377,7 +375,7 @@ async def _timed(watcher: Client, end: "asyncio.Task[None]") -> float:
     return time.perf_counter() - start
 
 
-# --- the tables ----------------------------------------------------------------------------------------
+# --- the tables -----------------------------------------------------------------------------------
 
 
 def latency_section(*, quick: bool) -> Table:
@@ -410,10 +408,14 @@ def latency_section(*, quick: bool) -> Table:
         columns=("what", "p50 us", "p99 us", "ours is (p50)", "ours is (p99)"),
         rows=rows,
         notes=[
-            f"{ticks:,} ticks at {RATE:,} a second, {ours.answers:,} orders; payloads of"
-            f" {sizes['tick']} and {sizes['order']} bytes; every message is kept by its stream.",
-            "Ours: decode, quote, limits, features, ONNX, decision, risk, state kept, order. Aim:"
-            " 1.5x and 2x.",
+            (
+                f"{ticks:,} ticks at {RATE:,} a second, {ours.answers:,} orders; payloads of"
+                f" {sizes['tick']} and {sizes['order']} bytes; every message is kept by its stream."
+            ),
+            (
+                "Ours: decode, quote, limits, features, ONNX, decision, risk, state kept, order."
+                " Aim: 1.5x and 2x."
+            ),
         ],
     )
 
@@ -441,8 +443,10 @@ def rate_section(*, quick: bool) -> Table:
             ("a bare nats-py subscriber", count(floor), f"{ours / floor:.0%}"),
         ],
         notes=[
-            f"{ticks:,} messages of one tick each, one account, one process; none lost: the loop"
-            " takes them in by number.",
+            (
+                f"{ticks:,} messages of one tick each, one account, one process; none lost: the"
+                " loop takes them in by number."
+            ),
             "Publisher, server and consumer share the machine. Aim: 50%.",
         ],
     )
@@ -464,7 +468,7 @@ def scratch(
     weights: Sequence[float] = (),
     bias: float = 0.0,
     clock: str = "m1",
-) -> Iterator[tuple[Settings, Path, Path]]:
+) -> Generator[tuple[Settings, Path, Path]]:
     """Run a NATS server in a folder of its own, with a champion for every symbol if asked."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

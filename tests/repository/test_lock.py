@@ -42,7 +42,8 @@ def left_out() -> set[str]:
 def needed_by(requirement: Requirement, found: set[str]) -> set[str]:
     """Names of everything that comes along with a requirement on this machine."""
     name = canonicalize_name(requirement.name)
-    if name in found or name in left_out():
+    elsewhere = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+    if name in found or name in left_out() or elsewhere:
         return found
     found.add(name)
     for text in requires(requirement.name) or []:
@@ -72,7 +73,7 @@ def imported_packages(path: Path) -> Iterator[str]:
 def undeclared(files: list[Path], allowed: set[str]) -> set[str]:
     """Third-party imports of some files that no allowed distribution provides."""
     providers = packages_distributions()
-    ours = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"tests"}
+    ours = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"tests", "deploy"}
     return {
         f"{path.relative_to(ROOT).as_posix()}: {package}"
         for path in files

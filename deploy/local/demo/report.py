@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.demo.verdict import Outcome
-from ml.backtest.bundle import run_of
-from ml.backtest.bundle import write_bundle_report
+from ml.backtest.bundle import run_of, write_bundle_report
 from realtime.settings import Settings
 
 _NOTHING: dict[str, Any] = {}

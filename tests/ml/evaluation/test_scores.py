@@ -73,10 +73,8 @@ def test_the_calibration_error_of_an_honest_model_is_small_and_of_a_boaster_larg
 def test_the_noise_of_a_calibration_error_is_what_honest_coins_show():
     rng = np.random.default_rng(5)
     truth = np.full(200, 0.5) + np.linspace(-0.2, 0.2, 200)
-    shown = []
-    for _ in range(300):
-        labels = (rng.random(200) < truth).astype(float)
-        shown.append(calibration_error(reliability(labels, truth, labels)))
-    table = reliability(labels, truth, labels)
+    draws = [(rng.random(200) < truth).astype(float) for _ in range(300)]
+    shown = [calibration_error(reliability(labels, truth, labels)) for labels in draws]
+    table = reliability(draws[0], truth, draws[0])
     assert calibration_noise(table, 200.0) == pytest.approx(np.mean(shown), rel=0.1)
     assert calibration_noise(table, 50.0) == pytest.approx(2 * calibration_noise(table, 200.0))
