@@ -135,7 +135,9 @@ def replay(
     if when is None:
         msg = f"the loop of account {account!r} has told of no tick that it took in"
         raise RecordIncomplete(msg)
-    lockstep = when.is_at_tick_time and all(each.feed_seq > 0 for each in recorded.reports)
+    # The first report is the account as it was found, before any tick.
+    placed = all(each.feed_seq > 0 for each in recorded.reports if each.report_seq > 1)
+    lockstep = when.is_at_tick_time and placed
     models = _models(settings, when)
     through = min(when.last, feed.last)
     if until_ns is not None:

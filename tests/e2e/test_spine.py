@@ -48,6 +48,12 @@ def test_made_ticks_of_one_symbol_give_the_orders_of_the_fold(tmp_path) -> None:
         spine.promote("EURUSD", int(ticks["time_ns"][2_000]))
         play(spine, ticks, 120)
         assert_parity(spine)
+        replayed = spine.run_tool("-m", "realtime", "replay")  # exit code 1 if anything differs
+        assert "agree" in replayed or "equal" in replayed, replayed
+        explained = spine.run_tool("-m", "realtime", "explain", "last")
+        bundle = spine.bundles["EURUSD"][1]
+        for part in (bundle.id, "m1_rsi_14", "made up", "paper-"):  # model, features, data, order
+            assert part in explained, explained
 
 
 @pytest.mark.parametrize("mode", ["hedging"])
