@@ -17,8 +17,12 @@ from pathlib import Path
 import import_rates
 import kernel_costs
 import live_step
+import point_in_time
+import recording
+import retrain
 import streaming
 import tick_fold
+import wire
 import yardstick
 from tables import Table, count
 
@@ -80,6 +84,11 @@ SECTIONS: dict[str, Callable[..., Table]] = {
     "memory": streaming.section,
     "imports": imports_table,
     "kernels": kernel_costs.section,
+    "order": wire.latency_section,
+    "symbols": wire.rate_section,
+    "recording": recording.section,
+    "features": point_in_time.section,
+    "retrain": retrain.section,
 }
 
 
@@ -109,6 +118,7 @@ def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--section", action="append", choices=SECTIONS, help="only this one")
+    parser.add_argument("--write", action="store_true", help="these sections into the page, too")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     asked = parser.parse_args()
     print(machine(), "", sep="\n")
@@ -116,9 +126,11 @@ def main() -> None:
     for name in asked.section or SECTIONS:
         tables[name] = SECTIONS[name](quick=asked.quick)
         print(tables[name].text(), flush=True)
-    if asked.quick or asked.section:
+    if asked.quick or (asked.section and not asked.write):
         return
-    page = written(PAGE.read_text(encoding="utf-8"), "machine", f"{machine()}.\n")
+    page = PAGE.read_text(encoding="utf-8")
+    if not asked.section:
+        page = written(page, "machine", f"{machine()}.\n")
     for name, table in tables.items():
         page = written(page, name, table.markdown())
     PAGE.write_text(page, encoding="utf-8")
