@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = [
-    "help", "setup", "demo", "test", "lint", "bench", "battery", "simulate", "up", "down", "lock",
-    "clean",
+    "help", "setup", "demo", "test", "lint", "bench", "battery", "simulate", "up", "down",
+    "contracts", "lock", "clean",
 ]  # fmt: skip
 
 
