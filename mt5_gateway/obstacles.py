@@ -39,13 +39,13 @@ class Obstacles:
         self._kill = kill
         self._watch = watch
         self._alert = alert
-        self._is_clock_off = False
+        self._clock_complaint = ""  # as first made: an offset that drifts is no news
 
     def refusal(self, order: OrderRequest) -> Refusal | None:
         """Say why an order may not be sent now, or None."""
         self.check_clock()
         name = f"not sent: order {order.number} ({order.client_order_id})"
-        if self._is_clock_off:
+        if self._clock_complaint:
             text = f"{name}: {self._offset.complaint()}"
             return Refusal(retcode=TRADE_RETCODE_REJECT, text=text)
         if not self.info.get("connected", True):
@@ -59,16 +59,17 @@ class Obstacles:
     def check_clock(self) -> None:
         """Say when the broker's clock goes wrong, and when it is right again."""
         complaint = self._offset.complaint()
-        if complaint and not self._is_clock_off:
+        if complaint and not self._clock_complaint:
             self._alert("critical", "clock_offset", complaint)
-        elif self._is_clock_off and not complaint:
+            self._clock_complaint = complaint
+        elif self._clock_complaint and not complaint:
             self._alert("info", "clock_offset", "the broker's clock agrees with ours again")
-        self._is_clock_off = bool(complaint)
+            self._clock_complaint = ""
 
     def health(self) -> tuple[str, str]:
         """Return the state of health that they make, and why."""
-        if self._is_clock_off:
-            return "halted", self._offset.complaint()
+        if self._clock_complaint:
+            return "halted", self._clock_complaint
         if not self.info.get("connected", True):
             return "waiting", "the terminal has no link to the trade server"
         if not self.info.get("trade_allowed", True):

@@ -185,10 +185,14 @@ class Loop:
             else:
                 if first_ns is not None:
                     return first_ns
-                if not self._lockstep:
+                if self._lockstep:
+                    self._service.health("waiting", "no ticks of the replay yet")
+                    self._say_reached(Standing(0, 0, 0))
+                elif self._service.settings.gateway.history_from:
+                    # Calendars begin at the first tick: history before them would not be seen.
+                    self._service.health("waiting", "no ticks of the history yet")
+                else:
                     return self._service.clock.now_ns()
-                self._service.health("waiting", "no ticks of the replay yet")
-                self._say_reached(Standing(0, 0, 0))
             await pause(self._service)
 
     async def _listen(self) -> None:
