@@ -26,7 +26,7 @@ def test_outputs_of_one_kernel_share_its_memory_and_its_step():
     names = ("m5_macd_12_26_9", "m5_macd_signal_12_26_9", "m5_macd_histogram_12_26_9")
     one, three = FeatureSet(features=names[:1]), FeatureSet(features=names)
     assert one.state_dtype == three.state_dtype
-    assert three.state_dtype["m5"].names == ("builder", "row", "macd_12_26_9")
+    assert three.state_dtype["m5"].names == ("builder", "bar", "row", "macd_12_26_9")
     two_clocks = FeatureSet(features=("m5_macd_12_26_9", "m1_macd_12_26_9"))
     assert two_clocks.state_dtype["m1"].names == two_clocks.state_dtype["m5"].names
 
