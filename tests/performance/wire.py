@@ -67,7 +67,7 @@ def write_settings(settings: Settings, symbols: Sequence[str], folder: Path) -> 
     """Write the TOML files that the processes of a run are started with."""
     catalogue = folder / "symbols.toml"
     made = [name for name in symbols if name != SYMBOL]
-    catalogue.write_text("\n".join(f'[{name}]\nlike = "BTCUSD"' for name in made) + "\n")
+    catalogue.write_text("\n".join(f'[symbols.{name}]\nlike = "BTCUSD"' for name in made) + "\n")
     path = folder / "settings.toml"
     path.write_text(
         f"""trade = [{", ".join(f'"{name}"' for name in symbols)}]
