@@ -38,7 +38,7 @@ def play(spine: Spine, ticks: np.ndarray, within_s: float) -> None:
     spine.start("terminal", "gateway", "loop", "recorder")
     end = spine.await_end(within_s)
     assert end == len(ticks)
-    spine.await_recorded(end)
+    spine.await_recorded()
 
 
 def test_made_ticks_of_one_symbol_give_the_orders_of_the_fold(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_five_days_of_real_ticks_give_the_orders_of_the_fold(tmp_path, shared_da
         assert_parity(spine)
 
 
-def test_killing_every_process_in_turn_loses_and_doubles_nothing(tmp_path) -> None:
+def test_killing_loop_gateway_recorder_and_nats_in_turn_loses_and_doubles_nothing(tmp_path) -> None:
     with running_spine(tmp_path, ("EURUSD",)) as spine:
         spine.store_ticks("EURUSD", clean(made_ticks(60_000)))
         ticks = spine.ticks()
@@ -90,19 +90,18 @@ def test_killing_every_process_in_turn_loses_and_doubles_nothing(tmp_path) -> No
         spine.restarts = 3
         spine.start("terminal", "gateway", "loop", "recorder")
         at = 4_000
-        for name in ("loop", "gateway", "recorder", "nats", "loop", "gateway", "postgres"):
+        for name in ("loop", "gateway", "recorder", "nats", "loop", "gateway"):
             at = spine.await_feed(at, 120) + 4_000
-            if name in ("nats", "postgres"):
-                server = getattr(spine, name)
-                server.kill9()
-                server.start()
+            if name == "nats":
+                spine.nats.kill9()
+                spine.nats.start()
             else:
                 spine.kill9(name)
                 spine.start(name)
         assert at <= len(ticks), "the replay was over before the last was killed"
         end = spine.await_end(180)
         assert end == len(ticks)
-        spine.await_recorded(end)
+        spine.await_recorded()
         assert spine.one("select count(*) from ticks") == len(ticks)
         assert spine.one("select count(*) from gaps") == 0
         assert spine.one("select count(*) - count(distinct client_order_id) from orders") == 0
