@@ -137,6 +137,27 @@ class Recorder:
                 else:
                     break
             self._session += 1
+            # A crash may have cost the last commits, also of a stream where nothing more comes:
+            # every one is read again from the position that the database has now.
+            for reader in self._readers.values():
+                reader.fail(_Again())
+
+    async def _require_database(self) -> None:
+        """Notice a connection that is gone though nothing is to be written."""
+        session = self._session
+        try:
+            await self._in_database(lambda: self._recording.check())
+        except (StoreError, psycopg.Error) as error:
+            await self._reopen(session, error)
+        self._tell_found()
+
+    def _tell_found(self) -> None:
+        if self._lost_s is not None:
+            waited_s = time.monotonic() - self._lost_s
+            self._service.log.info("the database takes rows again after %.1f s", waited_s)
+            self._lost_s = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._tell_running()
 
     def _tell_lost(self, error: Exception) -> None:
         text = f"the database takes nothing: {one_line(error)}; waiting, nothing is lost"
@@ -245,12 +266,7 @@ class Recorder:
             await self._reopen(session, error)
             raise _Again from None
         self._halted.pop(batch.stream, None)
-        if self._lost_s is not None:
-            waited_s = time.monotonic() - self._lost_s
-            self._service.log.info("the database takes rows again after %.1f s", waited_s)
-            self._lost_s = None
-        self._pause_s = _FIRST_PAUSE_S
-        self._tell_running()
+        self._tell_found()
         self._tell_written(batch.stream, written)
 
     # --- what is told -------------------------------------------------------------------------
@@ -315,6 +331,7 @@ class Recorder:
         rows, looked_s = self._rows, time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            await self._require_database()
             lag = 0
             for name in list(self._readers):
                 with contextlib.suppress(StreamMissing):

@@ -53,6 +53,10 @@ class Recording:
         writer = self._writers.get(stream)
         return 0 if writer is None else writer.position.stream_seq
 
+    def check(self) -> None:
+        """Ask the database for nothing: raises psycopg.Error if the connection is gone."""
+        self._connection.execute("SELECT 1")
+
     def drop_old_ticks(self) -> int:
         """Drop what the table `retention` says is too old; returns how many partitions."""
         row = self._connection.execute("SELECT drop_old_ticks()").fetchone()

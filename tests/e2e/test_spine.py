@@ -82,7 +82,7 @@ def test_five_days_of_real_ticks_give_the_orders_of_the_fold(tmp_path, shared_da
         assert_parity(spine)
 
 
-def test_killing_loop_gateway_recorder_and_nats_in_turn_loses_and_doubles_nothing(tmp_path) -> None:
+def test_killing_every_process_in_turn_loses_and_doubles_nothing(tmp_path) -> None:
     with running_spine(tmp_path, ("EURUSD",)) as spine:
         spine.store_ticks("EURUSD", clean(made_ticks(60_000)))
         ticks = spine.ticks()
@@ -90,11 +90,12 @@ def test_killing_loop_gateway_recorder_and_nats_in_turn_loses_and_doubles_nothin
         spine.restarts = 3
         spine.start("terminal", "gateway", "loop", "recorder")
         at = 4_000
-        for name in ("loop", "gateway", "recorder", "nats", "loop", "gateway"):
+        for name in ("loop", "gateway", "recorder", "nats", "loop", "gateway", "postgres"):
             at = spine.await_feed(at, 120) + 4_000
-            if name == "nats":
-                spine.nats.kill9()
-                spine.nats.start()
+            if name in ("nats", "postgres"):
+                server = getattr(spine, name)
+                server.kill9()
+                server.start()
             else:
                 spine.kill9(name)
                 spine.start(name)

@@ -174,6 +174,27 @@ def test_servers_that_are_killed_cost_nothing(tmp_path):
             recorder.kill9()
 
 
+def test_what_a_killed_database_forgot_is_recorded_again_though_nothing_more_comes(tmp_path):
+    """A crash costs the last commits; a stream that has gone quiet must be read again, too."""
+    from tests.fixtures.servers import running_nats, running_postgres
+
+    with running_postgres(tmp_path / "p") as database, running_nats(tmp_path / "n") as nats:
+        for each in nats.settings.paths.secrets.iterdir():
+            (database.settings.paths.secrets / each.name).write_bytes(each.read_bytes())
+        settings = migrated(replace(database.settings, nats=nats.settings.nats))
+        recorder = Recorder(settings, tmp_path)
+        try:
+            for start in (1, 1_001, 2_001):
+                publish(settings, ticks(start, 1_000))
+                count = "SELECT count(*) FROM ticks"
+                eventually(lambda: one(settings, count), start + 999)  # noqa: B023
+                database.kill9()  # before the commit has reached the disk
+                database.start()
+                assert_complete(settings, start + 999)
+        finally:
+            recorder.kill9()
+
+
 def test_a_corrupt_message_is_put_aside_and_told(recorder, stack_settings):
     publish(stack_settings, [*ticks(1, 10), ("md.tick.EURUSD", b"\xff\xff"), *ticks(11, 10)])
     eventually(lambda: one(stack_settings, "SELECT count(*) FROM ticks"), 20)
