@@ -146,7 +146,7 @@ class Recorder:
         """Notice a connection that is gone though nothing is to be written."""
         session = self._session
         try:
-            await self._in_database(lambda: self._recording.check())
+            await self._in_database(self._recording.check)
         except (StoreError, psycopg.Error) as error:
             await self._reopen(session, error)
         self._tell_found()

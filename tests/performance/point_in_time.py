@@ -5,6 +5,7 @@ one line of JSON.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ import numpy as np
 import polars as pl
 from streaming import peak_mib
 from tables import Table
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ROWS, QUICK_ROWS = 100_000, 20_000
 SYMBOLS, FEATURES = 20, 40
@@ -142,7 +145,8 @@ def section(*, quick: bool) -> Table:
 
 def _measured(engine: str, folder: Path, rows: int, hours: int) -> dict[str, float]:
     command = [sys.executable, __file__, engine, str(folder), str(rows), str(hours)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
