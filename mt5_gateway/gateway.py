@@ -11,7 +11,6 @@ from mt5_gateway.drain import SymbolDrain
 from mt5_gateway.errors import GatewayError, WorkerCannotStart, WrongAccount
 from mt5_gateway.executor import Executor
 from mt5_gateway.journal import Account, Journal
-from mt5_gateway.kill_switch import KillSwitch
 from mt5_gateway.live import Live
 from mt5_gateway.lockstep import LockStep
 from mt5_gateway.obstacles import Obstacles
@@ -27,6 +26,7 @@ from mt5_gateway.trading import Trading
 from realtime.contracts.subjects import token
 from realtime.outbox import Outbox
 from realtime.service import CannotStart, Service
+from realtime.switch import KillSwitch
 
 _SECOND_NS = 1_000_000_000
 _MS_NS = 1_000_000
@@ -62,7 +62,7 @@ class Gateway:
         self._offset = ClockOffset(
             settings.account_limits.max_clock_offset_ns, settings.gateway.server_time
         )
-        self._kill = KillSwitch(self._client, self._account)
+        self._kill = KillSwitch(self._client, self._account, self._turn_switch)
         self._tick_outbox = Outbox(self._client, self._warn)
         self._report_outbox = Outbox(self._client, self._warn)
         self._teller = Teller(service)
@@ -280,6 +280,9 @@ class Gateway:
                 await trading.executor.execute(order, 0, standing)
                 trading.inbox.handled = number - 1
                 trading.inbox.done()
+
+    def _turn_switch(self, on: bool) -> None:  # noqa: FBT001 (a callback)
+        self._service.log.warning("kill switch %s", "on" if on else "off")
 
     def _warn(self, code: str, text: str) -> None:
         self._service.alert("critical", code, text)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from mt5_gateway.clock_offset import ClockOffset
 from mt5_gateway.drain import SymbolDrain
-from mt5_gateway.kill_switch import KillSwitch
 from mt5_gateway.live_feed import LiveFeed
 from mt5_gateway.obstacles import Obstacles
 from mt5_gateway.server_time import ServerClock
@@ -17,6 +16,8 @@ from mt5_gateway.terminal_client import TerminalClient, required
 from mt5_gateway.tick_publisher import RecordedFeed, TickPublisher
 from mt5_gateway.trading import Trading
 from realtime.service import CannotStart, Service
+from realtime.streams import StreamUnavailable
+from realtime.switch import KillSwitch
 
 _SECOND_NS = 1_000_000_000
 _MS_NS = 1_000_000
@@ -99,7 +100,8 @@ class Live:
         await self._teller.until_answered(
             "account", lambda: trading.watch.load(self._now(), broker_s)
         )
-        await self._kill.look()
+        with contextlib.suppress(StreamUnavailable):  # it stays as it is until it can be read
+            await self._kill.look()
         await trading.inbox.open()
         await finish_begun(self._now)
         service.reconnected.append(trading.inbox.arrived.set)

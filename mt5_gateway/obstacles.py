@@ -11,9 +11,9 @@ from mt5_gateway.constants import (
     TRADE_RETCODE_REJECT,
 )
 from mt5_gateway.executor import is_opening
-from mt5_gateway.kill_switch import KillSwitch
 from mt5_gateway.requests import Refusal
 from realtime.contracts.orders_pb2 import OrderRequest
+from realtime.switch import KillSwitch
 
 
 class Obstacles:

@@ -101,12 +101,12 @@ class OrderInbox:
             StreamUnreadable: the stream cannot be read.
         """
         newest = await last_message(self._client, STREAM, self._subject)
-        if newest is None or newest.stream_seq <= self._read_through:
+        if newest is None or newest.seq <= self._read_through:
             return
         first = self._read_through + 1
-        for kept in await read_from(self._client, STREAM, self._subject, first, newest.stream_seq):
-            self._take(kept.payload, f"message {kept.stream_seq} of stream {STREAM}")
-        self._read_through = newest.stream_seq
+        for kept in await read_from(self._client, STREAM, self._subject, first, newest.seq):
+            self._take(kept.payload, f"message {kept.seq} of stream {STREAM}")
+        self._read_through = newest.seq
         if self.has_gap:
             self._skip_lost()
 

@@ -15,13 +15,14 @@ import numpy as np
 from mt5_gateway.drain import Drained
 from mt5_gateway.errors import FeedMismatch
 from mt5_gateway.feed import Stretch, tick_messages
-from mt5_gateway.recorded import Kept, last_message, read_tail
+from mt5_gateway.recorded import last_message, read_tail
 from mt5_gateway.validation import ACCEPTED, REASONS
 from realtime.clock import Clock
 from realtime.connection import Client
 from realtime.contracts.market_data_pb2 import QuarantinedTick, Ticks
 from realtime.contracts.subjects import quarantine_subject, tick_subject
 from realtime.outbox import Outbox
+from realtime.streams import Stored
 
 TICKS_STREAM = "TICKS"
 QUARANTINE_STREAM = "QUARANTINE"
@@ -102,7 +103,7 @@ async def recorded_feed(client: Client, account: str, symbols: Sequence[str]) ->
     )
 
 
-def _keep_latest(latest: dict[str, Ticks], kept: Kept, account: str) -> bool:
+def _keep_latest(latest: dict[str, Ticks], kept: Stored, account: str) -> bool:
     """Keep a message if it is of this account and the latest of its symbol; is it ours?"""
     ticks = Ticks.FromString(kept.payload)
     if ticks.account != account:

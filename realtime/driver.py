@@ -17,7 +17,6 @@ from realtime.clock import Clock
 from realtime.contracts.control_pb2 import Permit
 from realtime.inbox import STRANGER, Chunk, ReportInbox, TickInbox
 from realtime.trader import Outgoing, Trader
-from realtime.warm import skip_to
 
 _OFFSET_STEP_NS = 10_000_000  # smaller changes of the clocks' offset are not passed on
 _CONSUMED = "trade.consumed."
@@ -211,7 +210,7 @@ class Driver:
                 "unknown_symbol",
                 f"the feed has ticks of {chunk.symbol}, which is not in trade: they are ignored",
             )
-        skip_to(self.trader, end - 1)
+        self.trader.skip(end - 1)
 
     def _compare_clocks(self, offset_ns: int) -> None:
         """Pass on how far the broker's clock is ahead of ours; risk refuses what is too far."""

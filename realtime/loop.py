@@ -142,7 +142,9 @@ class Loop:
         gc.freeze()  # what is there by now stays: not worth looking through again
         await self._listen()
         self._tasks.append(asyncio.create_task(self._champions.follow(), name="champions"))
-        self._tasks.append(asyncio.create_task(self._switch.follow(), name="switch"))
+        self._tasks.append(
+            asyncio.create_task(self._switch.follow(service.stopping), name="switch")
+        )
         service.reconnected.append(self._look_for_more)
         self._look_for_more()
 

@@ -30,7 +30,6 @@ from realtime.warm import (
     load_code,
     restore,
     sent_orders,
-    skip_to,
 )
 
 LOOK_S = 0.1
@@ -249,7 +248,7 @@ async def warm_from_history(
                     " begin there"
                 )
                 service.alert("warning", "history_short", text)
-                skip_to(trader, oldest - 1)
+                trader.skip(oldest - 1)
             await healer.note_ends()
             await healer.heal()
             last_report = await healer.last_report()

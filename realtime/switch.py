@@ -44,9 +44,9 @@ class KillSwitch:
             self.is_on = is_on
             self._turn(is_on)
 
-    async def follow(self) -> None:
-        """Read the switch again and again."""
-        while True:
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Read the switch again and again until the service stops."""
+        while not stopping.is_set():
             with contextlib.suppress(StreamUnavailable):  # away, and with it ticks and orders
                 await self.look()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -296,6 +296,12 @@ class Trader:
         if len(self._consumed.now_minus_tick_ns) >= CONSUMED_TICKS:
             self._write_consumed()
 
+    def skip(self, feed_seq: int) -> None:
+        """Pass over ticks, up to this one, that cannot or shall not be seen."""
+        self._write_consumed()
+        self.feed_seq = feed_seq
+        self._begin_consumed()
+
     def apply(self, report: ExecutionReport) -> None:
         """Apply the broker's next report; goes on with the tick when all its orders are answered.
 

@@ -125,13 +125,6 @@ async def first_tick(client: Client, account: str) -> tuple[int, int] | None:
     return None
 
 
-def skip_to(trader: Trader, feed_seq: int) -> None:
-    """Let a trader pass over ticks that it cannot or shall not see."""
-    state = trader.state()
-    state["feed_seq"] = feed_seq
-    trader.restore(state)
-
-
 async def sent_orders(client: Client, account: str, after: int) -> dict[int, OrderRequest]:
     """Return the orders in the stream whose number is above one, by number.
 
