@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 from realtime.clock import Clock
 from realtime.contracts.control_pb2 import Permit
-from realtime.inbox import STRANGER, Chunk, ReportInbox, TickInbox
-from realtime.trader import Outgoing, Trader
+from realtime.contracts.subjects import ORDERS, Outgoing
+from realtime.inbox import Chunk, ReportInbox, TickInbox
+from realtime.trader import Trader
 
 _OFFSET_STEP_NS = 10_000_000  # smaller changes of the clocks' offset are not passed on
 _CONSUMED = "trade.consumed."
 _TURN_S = 0.02  # after which the rest of the program has its turn
+_RUN = 128  # live ticks taken in at one and the same moment
+#: How long what is no order may wait, so that the state is kept once for all of it.
+HOLD_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Driver:
         trader: with its state restored.
         lockstep: wait for permits; ticks are decided on at their own time.
         clock: for decisions outside of lock-step.
-        keep: writes the trader's state together with messages that are about to leave.
+        keep: writes the trader's state together with messages that are about to leave; returns
+            these, with what the state has added.
         publish: lets messages leave.
         alert: told of trouble as (severity, code, one line).
     """
@@ -70,6 +75,8 @@ class Driver:
         self._offset_ns = 0
         self._max_offset_ns = int(trader.desk["account_limits"]["max_clock_offset_ns"])
         self._is_clock_off = False
+        self._held: list[Outgoing] = []
+        self._held_since_s = 0.0
 
     def advance(self) -> bool:
         """Apply reports and take ticks as far as possible; halts on what must not happen.
@@ -129,6 +136,11 @@ class Driver:
         if not self.halted and not self.is_muted:
             self._let_out(always_keep=True)
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether messages wait: to be advanced again after `HOLD_S`."""
+        return bool(self._held)
+
     # --- one step after the other -------------------------------------------------------------
 
     def _advance(self, until_s: float) -> bool:
@@ -140,20 +152,22 @@ class Driver:
             chunk = self.ticks.current(trader.feed_seq)
             if chunk is None:
                 return False
-            end = chunk.end
             if self._lockstep:
-                end = min(end, self._permitted() + 1, self._next_event())
+                end = min(chunk.end, self._permitted() + 1, self._next_event())
+            else:
+                end = min(chunk.end, trader.feed_seq + 1 + _RUN)
             if end <= trader.feed_seq + 1:
                 return False
-            self._take(chunk, end)
-            if time.monotonic() > until_s:
+            has_sent = self._take(chunk, end)
+            # An order is on the wire only once the connection has had its turn.
+            if (has_sent and not self._lockstep) or time.monotonic() > until_s:
                 return True
 
-    def _take(self, chunk: Chunk, end: int) -> None:
-        """Take ticks up to `end`, excluded; in lock-step up to one that sends orders."""
-        if chunk.row == STRANGER:
+    def _take(self, chunk: Chunk, end: int) -> bool:
+        """Take ticks up to `end`, excluded, or up to one that sends orders; whether one did."""
+        if chunk.stranger:
             self._skip(chunk, end)
-            return
+            return False
         trader, rows, first = self.trader, chunk.rows, chunk.first
         if not self._lockstep and chunk.is_live:
             self._compare_clocks(int(rows["time_ns"][-1]) - chunk.received_ns)
@@ -162,11 +176,9 @@ class Driver:
         if stop - start == 1:
             now_ns = max(now_ns, int(rows["time_ns"][start]))
             trader.take(rows, start, first + start, now_ns, chunk.received_ns)
-            self._let_out()
-            return
-        while start < stop and not trader.waiting:
-            start = trader.take_run(rows, start, stop, first + start, now_ns, chunk.received_ns)
-            self._let_out()
+        else:
+            trader.take_run(rows, start, stop, first + start, now_ns, chunk.received_ns)
+        return self._let_out()
 
     def _apply_reports(self) -> None:
         trader, reports = self.trader, self.reports
@@ -203,12 +215,12 @@ class Driver:
         return permit.through_feed_seq
 
     def _skip(self, chunk: Chunk, end: int) -> None:
-        if chunk.symbol not in self._strangers:
-            self._strangers.add(chunk.symbol)
+        if chunk.stranger not in self._strangers:
+            self._strangers.add(chunk.stranger)
             self._alert(
                 "warning",
                 "unknown_symbol",
-                f"the feed has ticks of {chunk.symbol}, which is not in trade: they are ignored",
+                f"the feed has ticks of {chunk.stranger}, which is not in trade: they are ignored",
             )
         self.trader.skip(end - 1)
 
@@ -233,21 +245,34 @@ class Driver:
 
     # --- what leaves --------------------------------------------------------------------------
 
-    def _let_out(self, *, always_keep: bool = False) -> None:
-        """Publish what the trader has written, its state kept first.
+    def _let_out(self, *, always_keep: bool = False) -> bool:
+        """Publish what the trader has written, its state kept first; whether an order left.
 
         A replay in lock-step writes bars, predictions and decisions again as they were, so these
-        leave at once; how many ticks a record of consumption covers it does not.
+        leave at once; how many ticks a record of consumption covers it does not. Live, a restart
+        may decide otherwise: nothing leaves before the state, and records wait for one another.
         """
         outgoing = self.trader.drain()
         if self.is_muted:
-            return
-        if not outgoing and not always_keep:
-            return
-        if always_keep or not self._lockstep or any(map(_is_kept_first, outgoing)):
+            return False
+        has_order = any(each.stream == ORDERS for each in outgoing)
+        if self._lockstep:
+            has_consumed = any(each.subject.startswith(_CONSUMED) for each in outgoing)
+            must_keep = always_keep or has_order or has_consumed
+        else:
+            outgoing = self._hold(outgoing, always=always_keep or has_order)
+            must_keep = always_keep or bool(outgoing)
+        if must_keep:
             outgoing = self._keep(outgoing)
         self._publish(outgoing)
+        return has_order
 
-
-def _is_kept_first(outgoing: Outgoing) -> bool:
-    return outgoing.kind == "order" or outgoing.subject.startswith(_CONSUMED)
+    def _hold(self, outgoing: list[Outgoing], *, always: bool) -> list[Outgoing]:
+        """Keep messages until it is time; return those that are to leave now."""
+        if outgoing and not self._held:
+            self._held_since_s = time.monotonic()
+        self._held += outgoing
+        if not always and time.monotonic() - self._held_since_s < HOLD_S:
+            return []
+        held, self._held = self._held, []
+        return held

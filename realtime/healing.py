@@ -8,9 +8,10 @@ from realtime.clock import Clock
 from realtime.connection import Client
 from realtime.contracts.subjects import token
 from realtime.driver import Driver
-from realtime.inbox import Chunk, CorruptMessage, chunk_of, read_report, read_ticks
+from realtime.inbox import Chunk, chunk_of, read_report
 from realtime.recorded_ticks import RecordUnavailable
 from realtime.streams import StreamReader, StreamUnavailable
+from realtime.tick_wire import CorruptMessage, read_message
 from realtime.warm import first_tick
 
 _TICK_SUBJECT = "md.tick.>"
@@ -174,7 +175,7 @@ class Healer:
         async for part in self._ticks.read(position, _TICK_SUBJECT):
             for stored in part:
                 try:
-                    ticks = read_ticks(stored.payload)
+                    ticks = read_message(stored.payload)
                 except CorruptMessage:
                     self._corrupt += 1
                     continue
@@ -220,7 +221,7 @@ class Healer:
     def _tick_number(self, payload: bytes) -> int | None:
         """Return the feed_seq of the last tick of a message of this account."""
         try:
-            ticks = read_ticks(payload)
+            ticks = read_message(payload)
         except CorruptMessage:
             return None
         if ticks.account != self._account:

@@ -6,8 +6,9 @@ Streams and connections may give a message twice, late, or not at all: `TickInbo
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -16,13 +17,11 @@ from numpy.typing import NDArray
 from realtime.contracts.market_data_pb2 import Ticks
 from realtime.contracts.orders_pb2 import ExecutionReport
 from realtime.kernels.layout import TICK
+from realtime.tick_wire import CorruptMessage, read_message, read_ticks
 
 #: Row of ticks whose symbol is not on the desk: they count in the feed and are not taken in.
 STRANGER = -1
-
-
-class CorruptMessage(ValueError):
-    """A message that cannot be what was published."""
+_WORTH_JOINING = 16  # messages, from which on columns are faster than one by one
 
 
 @dataclass(slots=True)
@@ -30,53 +29,23 @@ class Chunk:
     """Ticks that follow one another in the feed.
 
     Attributes:
-        rows: (n,) TICK; `symbol` is the desk's row.
+        rows: (n,) TICK; `symbol` is the desk's row, or `STRANGER`.
         first: feed_seq of the first.
         received_ns: when it was there, our clock.
         is_live: it came as it was published, not out of a stream.
-        row: of the symbol on the desk, or `STRANGER`.
-        symbol: name.
+        stranger: symbol of ticks that no row of the desk is for; empty if there are rows for all.
     """
 
     rows: NDArray[np.void]
     first: int
     received_ns: int
     is_live: bool
-    row: int
-    symbol: str
+    stranger: str = ""
 
     @property
     def end(self) -> int:
         """feed_seq after the last."""
         return self.first + len(self.rows)
-
-
-def read_ticks(payload: bytes) -> Ticks:
-    """Read a message of ticks and check that it is whole.
-
-    Raises:
-        CorruptMessage: it is not.
-    """
-    ticks = Ticks()
-    try:
-        ticks.ParseFromString(payload)
-    except DecodeError as error:
-        msg = f"ticks that are no message: {error}"
-        raise CorruptMessage(msg) from None
-    count = len(ticks.time_ns)
-    columns = (ticks.bid, ticks.ask, ticks.flags)
-    optional = (ticks.last, ticks.volume)
-    if (
-        count == 0
-        or not ticks.symbol
-        or ticks.first_feed_seq < 1
-        or ticks.first_seq < 1
-        or any(len(column) != count for column in columns)
-        or any(len(column) not in (0, count) for column in optional)
-    ):
-        msg = f"ticks of {ticks.symbol!r} from {ticks.first_feed_seq} on whose columns do not match"
-        raise CorruptMessage(msg)
-    return ticks
 
 
 def chunk_of(ticks: Ticks, rows: Mapping[str, int], received_ns: int, *, is_live: bool) -> Chunk:
@@ -104,7 +73,70 @@ def chunk_of(ticks: Ticks, rows: Mapping[str, int], received_ns: int, *, is_live
         records["volume"] = ticks.volume or 0.0
         records["flags"] = ticks.flags
         records["symbol"] = row
-    return Chunk(records, ticks.first_feed_seq, received_ns, is_live, row, ticks.symbol)
+    stranger = ticks.symbol if row == STRANGER else ""
+    return Chunk(records, ticks.first_feed_seq, received_ns, is_live, stranger)
+
+
+def live_chunks(
+    payloads: Sequence[bytes], account: str, rows: Mapping[str, int], received_ns: int
+) -> tuple[list[Chunk], list[tuple[int, str]]]:
+    """Return the ticks of messages that came together, joined where they follow one another.
+
+    Args:
+        payloads: of Ticks messages, as they came.
+        account: whose; messages of others are left out.
+        rows: desk rows by symbol.
+        received_ns: when the first was there.
+
+    Returns:
+        The chunks, and (place in `payloads`, reason) of each message that cannot be read.
+    """
+    if len(payloads) < _WORTH_JOINING:
+        return _one_by_one(payloads, account, rows, received_ns)
+    columns = read_ticks(payloads)
+    records = np.zeros(len(columns.time_ns), TICK)
+    for name in ("time_ns", "bid", "ask", "last", "volume", "flags"):
+        records[name] = getattr(columns, name)
+    known = np.array([rows.get(name, STRANGER) for name in columns.symbols], np.int64)
+    count, symbol, first = columns.count, columns.symbol, columns.first_feed_seq
+    ends = np.cumsum(count)
+    starts = ends - count
+    # Numbers of a message's ticks count up from its first.
+    records["seq"] = np.repeat(columns.first_seq - starts, count) + np.arange(len(records))
+    records["symbol"] = np.repeat(known[symbol], count)
+    is_ours = np.array([name == account for name in columns.accounts], np.bool_)[columns.account]
+    is_strange = known[symbol] == STRANGER
+    joins = is_ours[1:] & is_ours[:-1] & (first[1:] == first[:-1] + count[:-1])
+    joins &= ~is_strange[1:] & ~is_strange[:-1]
+    edges = [0, *(np.flatnonzero(~joins) + 1).tolist(), len(count)] if len(count) else []
+    chunks = [
+        Chunk(
+            records[starts[begin] : ends[end - 1]],
+            int(first[begin]),
+            received_ns,
+            True,
+            columns.symbols[int(symbol[begin])] if is_strange[begin] else "",
+        )
+        for begin, end in pairwise(edges)
+        if is_ours[begin]
+    ]
+    return chunks, columns.refused
+
+
+def _one_by_one(
+    payloads: Sequence[bytes], account: str, rows: Mapping[str, int], received_ns: int
+) -> tuple[list[Chunk], list[tuple[int, str]]]:
+    chunks: list[Chunk] = []
+    refused: list[tuple[int, str]] = []
+    for at, payload in enumerate(payloads):
+        try:
+            ticks = read_message(payload)
+        except CorruptMessage as error:
+            refused.append((at, str(error)))
+            continue
+        if ticks.account == account:
+            chunks.append(chunk_of(ticks, rows, received_ns, is_live=True))
+    return chunks, refused
 
 
 class TickInbox:

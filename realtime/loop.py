@@ -13,33 +13,34 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from realtime.bundle import BundleMisplaced
 from realtime.champion import Champions
 from realtime.contracts.control_pb2 import Permit, Reached
 from realtime.contracts.orders_pb2 import OrderRequest
-from realtime.contracts.subjects import permit_subject, reached_subject, token
-from realtime.driver import Driver, Standing
+from realtime.contracts.subjects import ORDERS, Outgoing, permit_subject, reached_subject, token
+from realtime.driver import HOLD_S, Driver, Standing
 from realtime.healing import Healer
-from realtime.inbox import CorruptMessage, chunk_of, read_report, read_ticks
+from realtime.inbox import live_chunks, read_report
 from realtime.model import Model
-from realtime.outbox import Message, Outbox, publish_now
+from realtime.outbox import Outbox, publish_now
 from realtime.recorded_ticks import recorded_ticks
 from realtime.service import Service, end_task, run
 from realtime.startup import Startup, Stopped, await_first_tick, needs, pause, warm_from_history
 from realtime.state import StateFile
 from realtime.streams import StreamUnavailable
 from realtime.switch import KillSwitch
-from realtime.trader import Outgoing, TraderError
+from realtime.tick_wire import CorruptMessage
+from realtime.trader import TraderError
 from realtime.warm import differs
 
 NAME = "loop"
-_STREAMS = {"md": "BARS", "ml": "DECISIONS", "trade.decision": "DECISIONS",
-            "trade.consumed": "DECISIONS", "trade.order": "ORDERS"}  # fmt: skip
 _REPEAT_S = 0.5  # Reached, while waiting
 _TAIL_PATIENCE_S = 0.05  # what was permitted but is not there yet is probably on its way
 _LOOK_S = 0.1
+_MOST = 4_096  # messages of ticks read together
 _SECOND_NS = 1_000_000_000
 
 
@@ -92,8 +93,12 @@ class Loop:
         self._said: Standing | None = None
         self._said_s = 0.0
         self._kept_s = 0.0
+        self._rest: list[Outgoing] = []  # kept with an order that has just left, not yet put
         self._is_over = False
-        self._is_scheduled = False
+        self._scheduled: asyncio.TimerHandle | None = None  # the next turn
+        self._feed: Subscription | None = None
+        self._arrived: list[Msg] = []  # ticks that came together
+        self._received_ns = 0  # the first of them
         self._healing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -164,6 +169,7 @@ class Loop:
             await end_task(task)
         if self._driver is not None:
             self._driver.finish()
+            self._publish_rest()
         await self._outbox.flush(0.5)
         await self._outbox.close()
         self._state_file.close()
@@ -200,7 +206,7 @@ class Loop:
     async def _listen(self) -> None:
         account = token(self._account)
         subscribe = cast("Any", self._client).subscribe  # one of its arguments has no type
-        await subscribe("md.tick.>", cb=self._on_ticks)
+        self._feed = await subscribe("md.tick.>", cb=self._on_ticks)
         await subscribe(f"trade.report.{account}.>", cb=self._on_report)
         if self._lockstep:
             await subscribe(permit_subject(self._account), cb=self._on_permit)
@@ -208,16 +214,25 @@ class Loop:
     # --- what comes in ------------------------------------------------------------------------
 
     async def _on_ticks(self, msg: Msg) -> None:
-        received_ns = self._service.clock.now_ns()
+        if not self._arrived:
+            self._received_ns = self._service.clock.now_ns()
+        self._arrived.append(msg)
+        subscription = self._feed
+        if subscription is None or not subscription.pending_msgs or len(self._arrived) >= _MOST:
+            self._take_in()  # else what follows at once is read with it
+
+    def _take_in(self) -> None:
         driver = self._driver
         assert driver is not None
-        try:
-            ticks = read_ticks(msg.data)
-        except CorruptMessage as error:
-            self._corrupt(msg.subject, error)
-            return
-        if ticks.account == self._account:
-            driver.ticks.add(chunk_of(ticks, driver.trader.rows, received_ns, is_live=True))
+        arrived, self._arrived = self._arrived, []
+        payloads = [msg.data for msg in arrived]
+        rows = driver.trader.rows
+        chunks, refused = live_chunks(payloads, self._account, rows, self._received_ns)
+        for at, reason in refused:
+            self._corrupt(arrived[at].subject, reason)
+        for chunk in chunks:
+            driver.ticks.add(chunk)
+        if chunks:
             self._go()
 
     async def _on_report(self, msg: Msg) -> None:
@@ -226,7 +241,7 @@ class Loop:
         try:
             report = read_report(msg.data)
         except CorruptMessage as error:
-            self._corrupt(msg.subject, error)
+            self._corrupt(msg.subject, str(error))
             return
         if report.account == self._account:
             driver.reports.add(report, driver.trader.report_seq)
@@ -240,9 +255,9 @@ class Loop:
             driver.obey(permit)
             self._go()
 
-    def _corrupt(self, subject: str, error: CorruptMessage) -> None:
+    def _corrupt(self, subject: str, reason: str) -> None:
         self._service.alert(
-            "warning", "corrupt_message", f"on {subject}: {error}; dropped, healed from the stream"
+            "warning", "corrupt_message", f"on {subject}: {reason}; dropped, healed from the stream"
         )
         self._look_for_more()
 
@@ -276,10 +291,12 @@ class Loop:
         assert driver is not None
         if self._swaps and not driver.trader.waiting and not driver.is_muted:
             self._swap(driver)
-        if driver.advance():
-            if not self._is_scheduled:
-                self._is_scheduled = True
-                asyncio.get_running_loop().call_soon(self._go_again)
+        has_more = driver.advance()
+        if (has_more or driver.is_holding) and self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_later(
+                0.0 if has_more else HOLD_S, self._go_again
+            )
+        if has_more:
             return
         if self._lockstep and driver.is_at_rest and not driver.is_muted:
             standing = driver.standing
@@ -289,7 +306,7 @@ class Loop:
             self._heal(driver)
 
     def _go_again(self) -> None:
-        self._is_scheduled = False
+        self._scheduled = None
         self._go()
 
     def _lacks_reports(self, driver: Driver) -> bool:
@@ -330,21 +347,32 @@ class Loop:
         trader = driver.trader
         state = trader.state()
         outgoing = outgoing + trader.drain()
-        messages = [*self._outbox.unconfirmed(), *map(_message, outgoing)]
+        messages = [*self._outbox.unconfirmed(), *self._rest, *outgoing]
         stages = {symbol: model.bundle.stage for symbol, model in self._models.items()}
         self._state_file.write(state, messages, {"first_ns": self._first_ns, "stages": stages})
         self._kept_s = time.monotonic()
         return outgoing
 
     def _publish(self, outgoing: list[Outgoing]) -> None:
+        """Put orders on the wire now, and what only records them after the connection's turn."""
         if self._sent_before:
             self._compare(outgoing)
-        self._outbox.put_all([_message(each) for each in outgoing])
+        self._publish_rest()
+        orders = [each for each in outgoing if each.stream == ORDERS]
+        if orders and len(orders) < len(outgoing):
+            self._rest = [each for each in outgoing if each.stream != ORDERS]
+            asyncio.get_running_loop().call_soon(self._publish_rest)
+            outgoing = orders
+        self._outbox.put_all(outgoing)
+
+    def _publish_rest(self) -> None:
+        rest, self._rest = self._rest, []
+        self._outbox.put_all(rest)
 
     def _compare(self, outgoing: list[Outgoing]) -> None:
         """Halt before an order leaves that another one of its number was sent instead of."""
         for each in outgoing:
-            if each.kind != "order":
+            if each.stream != ORDERS:
                 continue
             order = OrderRequest.FromString(each.payload)
             sent = self._sent_before.pop(order.number, None)
@@ -433,9 +461,3 @@ class Loop:
 
     def _warn(self, code: str, text: str) -> None:
         self._service.alert("critical", code, text)
-
-
-def _message(outgoing: Outgoing) -> Message:
-    first, second = outgoing.subject.split(".", 2)[:2]
-    stream = _STREAMS.get(first) or _STREAMS[f"{first}.{second}"]
-    return Message(outgoing.subject, outgoing.payload, stream)

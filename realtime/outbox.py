@@ -21,6 +21,7 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from realtime.connection import Client
+from realtime.contracts.subjects import Outgoing
 
 _NO_RESPONDERS = "503"
 _WINDOW = 65_536  # messages of a stream that may be on their way
@@ -38,15 +39,6 @@ class OutboxFull(OutboxError):
     """So much waits for confirmation that no more may be taken: stop; nothing is lost so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is to be published, and the stream that keeps it."""
-
-    subject: str
-    payload: bytes
-    stream: str
-
-
 @dataclass(slots=True)
 class _Lane:
     """The messages for one stream, numbered from 1: ``first <= sent <= end``."""
@@ -56,7 +48,7 @@ class _Lane:
     sent: int = 1  # next to be sent in this attempt
     end: int = 1  # next to be put
     asked: int = 0  # latest whose answer was asked for
-    waiting: dict[int, Message] = field(default_factory=dict[int, Message])
+    waiting: dict[int, Outgoing] = field(default_factory=dict[int, Outgoing])
     attempt: int = 0  # answers to earlier attempts are void
     stream_seq: int | None = None  # that the stream gave to message `first - 1` in this attempt
     is_shared: bool = False  # others write to the stream
@@ -143,7 +135,7 @@ class Outbox:
         lane = self._lanes.get(stream)
         if lane is None:
             lane = self._lanes[stream] = _Lane(stream)
-        message = Message(subject, payload, stream)
+        message = Outgoing(subject, payload, stream)
         # Publish first, keep the books after: this is on the way of an order.
         if lane.sent == lane.end and self._has_room(lane):
             self._publish(lane, lane.end, message, asks=not more)
@@ -156,7 +148,7 @@ class Outbox:
         self._messages += 1
         self._bytes += len(payload)
 
-    def put_all(self, messages: Sequence[Message]) -> None:
+    def put_all(self, messages: Sequence[Outgoing]) -> None:
         """Publish several, asking each stream for one answer.
 
         Raises:
@@ -168,7 +160,7 @@ class Outbox:
             more = last[message.stream] != i
             self.put(message.subject, message.payload, message.stream, more=more)
 
-    def unconfirmed(self) -> list[Message]:
+    def unconfirmed(self) -> list[Outgoing]:
         """Return what no stream has confirmed, each stream's oldest first."""
         return [message for lane in self._lanes.values() for message in lane.waiting.values()]
 
@@ -201,7 +193,7 @@ class Outbox:
             and client.pending_data_size < _BUFFER_BYTES
         )
 
-    def _publish(self, lane: _Lane, number: int, message: Message, *, asks: bool) -> None:
+    def _publish(self, lane: _Lane, number: int, message: Outgoing, *, asks: bool) -> None:
         reply = ""
         if asks or lane.stream_seq is None or lane.is_shared:
             reply = f"{self._inbox}.{lane.stream}.{lane.attempt}.{number}"

@@ -1,13 +1,13 @@
 """Ticks out of the database, for a warm-up that reaches back behind what the stream still holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from realtime.inbox import STRANGER, Chunk
+from realtime.inbox import Chunk
 from realtime.settings import Settings
 from realtime.store.connection import READER, connect, one_line
 from realtime.store.errors import StoreError
@@ -46,18 +46,19 @@ def recorded_ticks(settings: Settings, first: int, last: int) -> Iterator[Chunk]
     Raises:
         RecordUnavailable: the database cannot be asked, or lacks some of them.
     """
-    account, symbols = settings.gateway.account, settings.trade
     try:
         with connect(settings, READER) as connection:
             at = first
-            for rows in read_ticks(connection, account, symbols, first=first, last=last):
-                yield from _chunks(rows, at, symbols)
+            for rows in read_ticks(
+                connection, settings.gateway.account, settings.trade, first=first, last=last
+            ):
+                yield from _chunks(rows, at)
                 at += len(rows)
     except (StoreError, psycopg.Error) as error:
         raise RecordUnavailable(one_line(error)) from None
 
 
-def _chunks(rows: NDArray[np.void], first: int, symbols: Sequence[str]) -> Iterator[Chunk]:
+def _chunks(rows: NDArray[np.void], first: int) -> Iterator[Chunk]:
     """Cut ticks where known symbols and strangers meet."""
     rows["volume"] = np.nan_to_num(rows["volume"], nan=0.0)  # as on the wire: none is 0
     strange = rows["symbol"] < 0
@@ -65,6 +66,5 @@ def _chunks(rows: NDArray[np.void], first: int, symbols: Sequence[str]) -> Itera
     for begin, end in pairwise(edges):
         for start in range(begin, end, _PART):
             part = rows[start : min(start + _PART, end)].copy()
-            row = STRANGER if strange[start] else int(part["symbol"][0])
-            name = _STRANGERS if strange[start] else symbols[row]
-            yield Chunk(part, first + start, 0, False, row, name)
+            stranger = _STRANGERS if strange[start] else ""
+            yield Chunk(part, first + start, 0, False, stranger)

@@ -18,11 +18,12 @@ from realtime.clock import SimulatedClock
 from realtime.contracts.market_data_pb2 import Bar
 from realtime.contracts.orders_pb2 import OrderRequest
 from realtime.contracts.predictions_pb2 import Decision, Prediction
+from realtime.contracts.subjects import Outgoing
 from realtime.model import Model
 from realtime.settings import Settings
 from realtime.store.readers import Recorded
 from realtime.timeline import Timeline
-from realtime.trader import Outgoing, Trader
+from realtime.trader import Trader
 from realtime.warm import build_trader, calendar_span
 
 _DRAIN_EVERY = 4_096  # ticks

@@ -11,11 +11,10 @@ import numpy as np
 from realtime.bundle import BundleError
 from realtime.champion import load_champion
 from realtime.contracts.orders_pb2 import OrderRequest
-from realtime.contracts.subjects import token
+from realtime.contracts.subjects import Outgoing, token
 from realtime.driver import Driver
 from realtime.healing import Healer
 from realtime.model import Model
-from realtime.outbox import Message
 from realtime.recorded_ticks import RecordUnavailable, first_recorded_ns
 from realtime.service import CannotStart, Service
 from realtime.state import Kept, StateCorrupt, StateFile, StateForeign
@@ -56,7 +55,7 @@ class Started:
     trader: Trader
     first_ns: int
     is_restored: bool
-    messages: tuple[Message, ...]
+    messages: tuple[Outgoing, ...]
     models: Mapping[str, Model]
     swaps: Mapping[str, Model]
     sent_before: Mapping[int, OrderRequest]

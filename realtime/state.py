@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.outbox import Message
+from realtime.contracts.subjects import Outgoing
 
 _MAGIC = b"AITSTAT1"
 _HEAD = struct.Struct("<8sQQI4x")  # magic, generation, length of the rest, its CRC
@@ -55,7 +55,7 @@ class Kept:
     values: Mapping[str, Any]
     arrays: bytes
     layout: bytes
-    messages: tuple[Message, ...]
+    messages: tuple[Outgoing, ...]
     generation: int
 
     def state(self, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class StateFile:
         self._names: list[str] = []
 
     def write(
-        self, state: Mapping[str, Any], messages: Sequence[Message], kept_with: Mapping[str, Any]
+        self, state: Mapping[str, Any], messages: Sequence[Outgoing], kept_with: Mapping[str, Any]
     ) -> None:
         """Write a state in place of the one before the last.
 
@@ -230,9 +230,9 @@ def _parse(data: bytes) -> Kept:
     heads: list[tuple[str, str, int]] = values.pop("messages")
     end = length - sum(size for _, _, size in heads)
     arrays = payload[at:end]
-    messages: list[Message] = []
+    messages: list[Outgoing] = []
     for subject, stream, size in heads:
-        messages.append(Message(subject, payload[end : end + size], stream))
+        messages.append(Outgoing(subject, payload[end : end + size], stream))
         end += size
     return Kept(
         values=values,

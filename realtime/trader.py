@@ -22,6 +22,7 @@ from realtime.clock import Clock
 from realtime.contracts import subjects
 from realtime.contracts.orders_pb2 import ExecutionReport, OrderRequest
 from realtime.contracts.predictions_pb2 import Consumed, Decision, Prediction
+from realtime.contracts.subjects import Outgoing
 from realtime.kernels.codes import (
     DECISION_HOLD,
     REASON_EXPERT,
@@ -70,15 +71,6 @@ _NOTHING, _LOOK, _FINISH = 0, 1, 2  # what is left to do of a tick once its orde
 
 class TraderError(ValueError):
     """The trader was put together or fed wrongly."""
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A message to publish: `kind` is ``"order"`` or ``"record"``."""
-
-    subject: str
-    payload: bytes
-    kind: str
 
 
 @dataclass
@@ -141,6 +133,7 @@ class Trader:
         self._clock = clock
         self._validity_ns = order_validity_ns
         self._stage = stage
+        self._bundle_ids = ""  # of the models in force, as they are written down
         self._numbers = {"prediction": 0, "decision": 0, "consumed": 0}
         self._bars = [0] * len(self.symbols)
         self._last_order_id = int(desk["account"]["next_id"]) - 1
@@ -412,7 +405,7 @@ class Trader:
             features_ns=features_ns,
             predicted_ns=self._clock.now_ns(),
         )
-        self._out(subjects.prediction_subject(symbol), message, "record")
+        self._out(subjects.prediction_subject(symbol), message, subjects.DECISIONS)
 
     def _may_trade(self, model: Predictor | None) -> bool:
         return model is not None and STAGES.index(model.bundle.stage) >= STAGES.index(self._stage)
@@ -449,7 +442,7 @@ class Trader:
             message.refused.append(request)
             message.refused_retcode.append(int(order["retcode"]))
         self._refused.clear()
-        self._out(subjects.decision_subject(message.symbol), message, "record")
+        self._out(subjects.decision_subject(message.symbol), message, subjects.DECISIONS)
 
     def _send(self) -> None:
         """Turn the new orders on the desk into requests."""
@@ -480,7 +473,7 @@ class Trader:
         self._in_flight.append(
             _InFlight(int(order["id"]), request.client_order_id, self.order_number)
         )
-        self._out(subjects.order_subject(self.account, symbol), request, "order")
+        self._out(subjects.order_subject(self.account, symbol), request, subjects.ORDERS)
 
     def _stamp(self, request: OrderRequest) -> None:
         now_ns = self._clock.now_ns()
@@ -519,7 +512,7 @@ class Trader:
         message.account = self.account
         message.seq = self._bars[row]
         message.feed_seq = self.feed_seq
-        self._out(subjects.bar_subject(symbol, name), message, "record")
+        self._out(subjects.bar_subject(symbol, name), message, subjects.BARS)
 
     # --- what is written down -----------------------------------------------------------------
 
@@ -527,17 +520,12 @@ class Trader:
         self._numbers[name] += 1
         return self._numbers[name]
 
-    def _out(self, subject: str, message: Any, kind: str) -> None:
-        self._outgoing.append(Outgoing(subject, message.SerializeToString(), kind))
+    def _out(self, subject: str, message: Any, stream: str) -> None:
+        self._outgoing.append(Outgoing(subject, message.SerializeToString(), stream))
 
     def _begin_consumed(self) -> None:
-        names = [
-            f"{symbol}={model.bundle.id}"
-            for symbol, model in zip(self.symbols, self.models, strict=True)
-            if model is not None
-        ]
         self._consumed = Consumed(
-            account=self.account, first_feed_seq=self.feed_seq + 1, bundle_ids=",".join(names)
+            account=self.account, first_feed_seq=self.feed_seq + 1, bundle_ids=self._bundle_ids
         )
 
     def _write_consumed(self) -> None:
@@ -545,7 +533,7 @@ class Trader:
         if not (message.now_minus_tick_ns or message.report_seq or message.swapped_bundle):
             return
         message.number = self._next("consumed")
-        self._out(subjects.consumed_subject(self.account), message, "record")
+        self._out(subjects.consumed_subject(self.account), message, subjects.DECISIONS)
         self._begin_consumed()
 
     def _put(self, row: int, model: Predictor) -> None:
@@ -564,6 +552,12 @@ class Trader:
             raise TraderError(msg)
         apply_decision(self.desk, row, bundle.decision)
         self.models[row] = model
+        names = [
+            f"{symbol}={each.bundle.id}"
+            for symbol, each in zip(self.symbols, self.models, strict=True)
+            if each is not None
+        ]
+        self._bundle_ids = ",".join(names)
 
     def _rows_of(self, features: FeatureSet) -> tuple[int, ...]:
         missing = [name for name in features.symbols if name not in self.rows]

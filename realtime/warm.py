@@ -12,22 +12,25 @@ from realtime.clock import Clock
 from realtime.connection import Client
 from realtime.contracts import subjects
 from realtime.contracts.market_data_pb2 import Bar
-from realtime.contracts.orders_pb2 import OrderRequest
+from realtime.contracts.orders_pb2 import AccountState, Deal, ExecutionReport, OrderRequest
 from realtime.contracts.predictions_pb2 import Consumed, Decision, Prediction
 from realtime.desk import desk_of
-from realtime.inbox import CorruptMessage, read_ticks
+from realtime.kernels.codes import REASON_STOP_OUT, STATE_CANCELED
 from realtime.kernels.layout import TICK
+from realtime.kernels.mirror import finish_in_flight_step
 from realtime.model import Model
 from realtime.settings import Settings
 from realtime.state import Kept, StateForeign
 from realtime.streams import StreamReader
 from realtime.symbols import load_symbols
+from realtime.tick_wire import CorruptMessage, read_message
 from realtime.trader import Trader, TraderError
 
 _DAY_NS = 86_400 * 1_000_000_000
 _BEFORE_NS = 40 * _DAY_NS
 _REPLAY_NS = 6 * 365 * _DAY_NS  # what fits on a desk with several calendars
 _AHEAD_NS = 400 * _DAY_NS
+_NO_ORDER = -1
 _TAIL = 5_000  # messages looked through for the last one of this account
 
 Span = tuple[int, int]
@@ -84,13 +87,32 @@ def load_code(
 ) -> None:
     """Let a trader that is thrown away take ticks: what is compiled is compiled now."""
     trader = build_trader(settings, models, span, clock, muted=True)
-    rows = np.zeros(3 * len(settings.trade), TICK)
+    symbols = settings.trade
+    rows = np.zeros(4 * len(symbols), TICK)
     for at in range(len(rows)):
-        # A tick, one that finishes bars of every length up to a day, and one more.
-        day = (at // len(settings.trade)) * _DAY_NS
-        rows[at] = (time_ns + day, 1 + at, 1.0, 1.0001, 1.0, 0.0, 0, at % len(settings.trade))
+        # A tick, one that finishes bars of every length up to a day, and more.
+        day = (at // len(symbols)) * _DAY_NS
+        rows[at] = (time_ns + day, 1 + at, 1.0, 1.0001, 1.0, 0.0, 0, at % len(symbols))
+    half = len(rows) // 2
+    for at in range(half):
         trader.take(rows, at, at + 1, int(rows["time_ns"][at]), 0)
+    trader.take_run(rows, half, len(rows), half + 1, 0, 0)
+    trader.engine.look(rows, len(rows) - 1)
+    trader.apply(_stop_out(settings))
+    trader.engine.follow(finish_in_flight_step, _NO_ORDER, STATE_CANCELED, 0, 0.0)
     trader.state()
+
+
+def _stop_out(settings: Settings) -> ExecutionReport:
+    """Return a report of a position that the broker closed."""
+    account, symbol = settings.gateway.account, settings.trade[0]
+    return ExecutionReport(
+        account=account,
+        report_seq=1,
+        symbol=symbol,
+        account_state=AccountState(balance=1.0, leverage=1),
+        deals=[Deal(symbol=symbol, side=-1, reason=REASON_STOP_OUT)],
+    )
 
 
 def restore(trader: Trader, kept: Kept) -> None:
@@ -117,7 +139,7 @@ async def first_tick(client: Client, account: str) -> tuple[int, int] | None:
     while (stored := await reader.at_or_after(seq, "md.tick.>")) is not None:
         seq = stored.seq + 1
         try:
-            ticks = read_ticks(stored.payload)
+            ticks = read_message(stored.payload)
         except CorruptMessage:
             continue
         if ticks.account == account:

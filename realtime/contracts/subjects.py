@@ -7,6 +7,7 @@ server's configuration from `USERS`.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 _PLAIN = re.compile(r"[A-Za-z0-9_\-#+@!&$]")
@@ -16,6 +17,16 @@ class SubjectError(ValueError):
     """A name that cannot be part of a subject."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that is to be published, and the stream that keeps it."""
+
+    subject: str
+    payload: bytes
+    stream: str
+
+
+@lru_cache(maxsize=4096)
 def token(name: str) -> str:
     """Return a name as one token of a subject; `name_of` reads it back.
 
@@ -113,12 +124,15 @@ class Stream:
     max_gib: float = 4.0
 
 
+# Those that a loop or gateway writes to.
+BARS, DECISIONS, ORDERS = "BARS", "DECISIONS", "ORDERS"
+
 STREAMS = (
     Stream(name="TICKS", subjects=("md.tick.>",), max_gib=16),
     Stream(name="QUARANTINE", subjects=("md.quarantine.>",), max_gib=1),
-    Stream(name="BARS", subjects=("md.bar.>",)),
-    Stream(name="DECISIONS", subjects=("ml.prediction.>", "trade.decision.>", "trade.consumed.>")),
-    Stream(name="ORDERS", subjects=("trade.order.>",)),
+    Stream(name=BARS, subjects=("md.bar.>",)),
+    Stream(name=DECISIONS, subjects=("ml.prediction.>", "trade.decision.>", "trade.consumed.>")),
+    Stream(name=ORDERS, subjects=("trade.order.>",)),
     Stream(name="REPORTS", subjects=("trade.report.>",)),
     Stream(name="OPS", subjects=("ops.>",), max_age_days=30, max_gib=1),
 )

@@ -10,7 +10,7 @@ finished a bar, the rule or model is asked, the decision taken and limited, the 
 without latency fills on this same tick.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ SENT = 2
 DECIDED = 4
 _NOT_LIVE = "a live engine is fed ticks: choose FeatureSet(feed='tick')"
 _TABLES = {"orders": ORDER, "fills": FILL, "decisions": DECISION, "samples": EQUITY}
+_COUNTS = {name: f"n_{name}" for name in _TABLES}  # on the tape
 
 
 class EngineError(ValueError):
@@ -282,23 +283,26 @@ class Engine:
     def result(self) -> Result:
         """Return everything written down so far, or since `drain`."""
         self._empty_tape()
-        rows = {name: written.all() for name, written in self._written.items()}
-        return Result(
-            orders=rows["orders"],
-            fills=rows["fills"],
-            decisions=rows["decisions"],
-            equity=rows["samples"],
-        )
+        return _result({name: written.all() for name, written in self._written.items()})
 
     def drain(self) -> Result:
         """Return what was written down since the last call, and forget it.
 
         With this after every `fold`, history of any length needs no more memory than one chunk.
         """
-        result = self.result()
-        for written in self._written.values():
-            written.clear()
-        return result
+        if any(len(written) for written in self._written.values()):
+            result = self.result()
+            for written in self._written.values():
+                written.clear()
+            return result
+        rows: dict[str, NDArray[np.void]] = {}  # live: a row or two, straight from the tape
+        tape = self._tape[0]
+        for name in _TABLES:
+            count = int(tape[_COUNTS[name]])
+            rows[name] = tape[name][:count].copy()
+            if count > 0:
+                tape[_COUNTS[name]] = 0
+        return _result(rows)
 
     def _require(self, rows: NDArray[np.void], dtype: np.dtype[Any]) -> None:
         if rows.dtype != dtype or rows.ndim != 1:
@@ -352,10 +356,19 @@ class Engine:
     def _empty_tape(self) -> None:
         tape = self._tape[0]
         for name, written in self._written.items():
-            count = int(tape[f"n_{name}"])
+            count = int(tape[_COUNTS[name]])
             if count > 0:
                 written.add(tape[name][:count])
-                tape[f"n_{name}"] = 0
+                tape[_COUNTS[name]] = 0
+
+
+def _result(rows: Mapping[str, NDArray[np.void]]) -> Result:
+    return Result(
+        orders=rows["orders"],
+        fills=rows["fills"],
+        decisions=rows["decisions"],
+        equity=rows["samples"],
+    )
 
 
 def _array_of(desk: np.void) -> NDArray[np.void]:

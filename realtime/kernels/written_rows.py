@@ -23,6 +23,10 @@ class WrittenRows:
         self._rows: NDArray[np.void] = np.empty(0, dtype)
         self._count = 0
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._count
+
     def reserve(self, count: int) -> None:
         """Make room for so many more rows at once."""
         needed = self._count + count

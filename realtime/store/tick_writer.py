@@ -13,7 +13,7 @@ from realtime.store.connection import Row
 from realtime.store.copying import copy_in, wire_rows
 from realtime.store.errors import RecordConflict
 from realtime.store.sequences import Lane, Sequences
-from realtime.store.tick_wire import TickColumns
+from realtime.tick_wire import TickColumns
 
 COLUMNS: Mapping[str, str] = {
     "account_id": "i4",

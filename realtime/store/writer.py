@@ -25,8 +25,8 @@ from realtime.store.entry_writer import (
 from realtime.store.errors import Fenced
 from realtime.store.sequences import Gap, Lane, Sequences
 from realtime.store.tables import DEAD_LETTERS
-from realtime.store.tick_wire import TickColumns, read_ticks
 from realtime.store.tick_writer import TickWriter, require_same
+from realtime.tick_wire import TickColumns, read_ticks
 
 TICKS_STREAM = "TICKS"
 STREAM_LANE = "stream_seq"

@@ -12,6 +12,7 @@ from realtime.contracts.orders_pb2 import (
     OrderRequest,
     Position,
 )
+from realtime.contracts.subjects import ORDERS
 from realtime.kernels.broker import broker_step
 from realtime.kernels.codes import STATE_PLACED, STATE_REJECTED
 from realtime.kernels.execution import execute_arrived_step
@@ -141,7 +142,7 @@ def trade(trader, broker, ticks, start=0, on_boundary=None):
         while True:
             outgoing = trader.drain()
             published.extend(outgoing)
-            orders = [each for each in outgoing if each.kind == "order"]
+            orders = [each for each in outgoing if each.stream == ORDERS]
             if not orders:
                 return
             for each in orders:
@@ -176,7 +177,7 @@ def trade_in_runs(trader, broker, ticks, chunk=1000):
         while orders:
             outgoing = trader.drain()
             published.extend(outgoing)
-            orders = [each for each in outgoing if each.kind == "order"]
+            orders = [each for each in outgoing if each.stream == ORDERS]
             for each in orders:
                 for report in broker.order(each.payload):
                     trader.apply(report)

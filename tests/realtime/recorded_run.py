@@ -7,7 +7,7 @@ import numpy as np
 
 from realtime.clock import SimulatedClock
 from realtime.contracts.control_pb2 import Alert, Health
-from realtime.contracts.subjects import report_subject, tick_subject
+from realtime.contracts.subjects import ORDERS, report_subject, tick_subject
 from realtime.model import load_model
 from realtime.settings import Settings
 from realtime.store.connection import OWNER, RECORDER, connect
@@ -151,7 +151,7 @@ def _trade(run, trader, latency, swap_at, other):
         while outgoing := trader.drain():
             run.messages += [(each.subject, each.payload) for each in outgoing]
             for each in outgoing:
-                if each.kind == "order":
+                if each.stream == ORDERS:
                     report(run.broker.order(each.payload), feed_seq, time_ns)
 
     for i in range(len(run.ticks)):

@@ -13,14 +13,14 @@ from realtime.contracts.orders_pb2 import ExecutionReport
 from realtime.inbox import (
     STRANGER,
     Chunk,
-    CorruptMessage,
     ReportInbox,
     TickInbox,
     chunk_of,
+    live_chunks,
     read_report,
-    read_ticks,
 )
 from realtime.kernels.layout import TICK
+from realtime.tick_wire import CorruptMessage, read_message
 
 ROWS = {"EURUSD": 0, "XAUUSD": 1}
 
@@ -38,7 +38,7 @@ def ticks_message(count=2, **changed):
 def test_ticks_become_rows_of_the_kernels_own_layout(count):
     chunk = chunk_of(ticks_message(count), ROWS, 9, is_live=True)
     assert chunk.rows.dtype is TICK
-    assert (chunk.first, chunk.end, chunk.row) == (40, 40 + count, 1)
+    assert (chunk.first, chunk.end, chunk.stranger) == (40, 40 + count, "")
     assert chunk.rows["seq"].tolist() == list(range(7, 7 + count))
     assert chunk.rows["time_ns"].tolist() == list(range(100, 100 + count))
     assert set(chunk.rows["symbol"]) == {1}
@@ -58,7 +58,53 @@ def test_one_tick_is_read_as_many_are():
 
 def test_a_symbol_that_is_not_on_the_desk_is_a_stranger():
     chunk = chunk_of(ticks_message(symbol="GBPJPY"), ROWS, 0, is_live=True)
-    assert (chunk.row, chunk.symbol) == (STRANGER, "GBPJPY")
+    assert chunk.stranger == "GBPJPY"
+    assert set(chunk.rows["symbol"]) == {STRANGER}
+
+
+@given(st.data(), st.integers(16, 40))
+def test_messages_that_came_together_are_read_as_one_by_one(data, count):
+    """Whatever came: other accounts, strangers, gaps, doubles, rubbish."""
+    payloads = []
+    feed_seq = 1
+    for _ in range(count):
+        ticks = data.draw(st.integers(1, 3))
+        symbol = data.draw(st.sampled_from(["EURUSD", "XAUUSD", "XAUUSD", "GBPJPY"]))
+        account = data.draw(st.sampled_from(["paper", "paper", "paper", "live"]))
+        message = ticks_message(
+            ticks, symbol=symbol, account=account, first_feed_seq=feed_seq,
+            last=data.draw(st.sampled_from([[], [math.nan] * ticks, [2.5] * ticks])),
+        )  # fmt: skip
+        rubbish = data.draw(st.sampled_from([b"", b"", b"", b"\xff"]))
+        payloads.append(rubbish or message.SerializeToString())
+        feed_seq += data.draw(st.sampled_from([ticks, ticks, ticks, 0, 5]))
+    together, refused = live_chunks(payloads, "paper", ROWS, 9)
+    alone = [live_chunks([each], "paper", ROWS, 9) for each in payloads]
+    assert [at for at, _ in refused] == [at for at, (_, bad) in enumerate(alone) if bad]
+    single = [chunk for chunks, _ in alone for chunk in chunks]
+    assert sum(len(chunk.rows) for chunk in together) == sum(len(each.rows) for each in single)
+    rows = iter(single)
+    for chunk in together:
+        assert chunk.rows.dtype is TICK
+        at = chunk.first
+        while at < chunk.end:
+            part = next(rows)
+            here = chunk.rows[at - chunk.first : part.end - chunk.first]
+            assert (part.first, here.tobytes()) == (at, part.rows.tobytes())
+            assert (chunk.stranger, chunk.received_ns) == (part.stranger, 9)
+            at = part.end
+    assert next(rows, None) is None
+
+
+def test_ticks_of_many_symbols_that_follow_one_another_become_one_chunk():
+    symbols = ["EURUSD", "XAUUSD"] * 20
+    payloads = [
+        ticks_message(1, symbol=symbol, first_feed_seq=1 + at).SerializeToString()
+        for at, symbol in enumerate(symbols)
+    ]
+    (chunk,), refused = live_chunks(payloads, "paper", ROWS, 9)
+    assert (chunk.first, chunk.end, refused) == (1, 41, [])
+    assert chunk.rows["symbol"].tolist() == [0, 1] * 20
 
 
 @pytest.mark.parametrize(
@@ -70,13 +116,13 @@ def test_a_symbol_that_is_not_on_the_desk_is_a_stranger():
 def test_ticks_that_do_not_match_are_corrupt(changed):
     payload = ticks_message(**changed).SerializeToString()
     with pytest.raises(CorruptMessage):
-        read_ticks(payload)
+        read_message(payload)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff\xff", b"\x0a\xff"])
 def test_bytes_that_are_no_message_are_corrupt(payload):
     with pytest.raises(CorruptMessage):
-        read_ticks(payload)
+        read_message(payload)
     with pytest.raises(CorruptMessage):
         read_report(payload)
 
@@ -84,7 +130,7 @@ def test_bytes_that_are_no_message_are_corrupt(payload):
 def a_chunk(first, end):
     rows = np.zeros(end - first, TICK)
     rows["seq"] = np.arange(first, end)
-    return Chunk(rows, first, 0, True, 0, "EURUSD")
+    return Chunk(rows, first, 0, True)
 
 
 @given(

@@ -7,7 +7,8 @@ import pytest
 from nats.js.api import DiscardPolicy
 
 from realtime.connection import connect
-from realtime.outbox import Message, Outbox, OutboxError, OutboxFull
+from realtime.contracts.subjects import Outgoing
+from realtime.outbox import Outbox, OutboxError, OutboxFull
 from realtime.streams import StreamReader
 from tests.fixtures.servers import nats_server, running_nats
 
@@ -114,7 +115,7 @@ def test_messages_for_several_streams_ask_each_for_one_answer(nats_server):
     async def check():
         async with Run(nats_server.settings) as run:
             messages = [
-                Message(subjects[stream], payload_of(number), stream)
+                Outgoing(subjects[stream], payload_of(number), stream)
                 for number in range(1, 31)
                 for stream in subjects
             ]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from realtime.contracts.subjects import Outgoing
 from realtime.kernels.layout import POSITION
-from realtime.outbox import Message
 from realtime.state import StateCorrupt, StateFile, StateForeign
 
-MESSAGES = [Message("trade.order.paper.EURUSD", b"\x00\xffbytes", "ORDERS"),
-            Message("md.bar.EURUSD.m1", b"", "BARS")]  # fmt: skip
+MESSAGES = [Outgoing("trade.order.paper.EURUSD", b"\x00\xffbytes", "ORDERS"),
+            Outgoing("md.bar.EURUSD.m1", b"", "BARS")]  # fmt: skip
 
 
 def a_state(number=1, symbols=("EURUSD",)):

@@ -1,4 +1,4 @@
-"""Ticks messages to columns, thousands of messages at once.
+"""Messages of ticks read and checked: one, or to columns, thousands of messages at once.
 
 Messages of one symbol, account and number of ticks are laid out alike: only values differ. So one
 of them is taken apart by hand, which says at which byte each value stands; all that have the same
@@ -27,8 +27,8 @@ _MOST_FLAGS = 2**31 - 1
 _PRICES = ("bid", "ask", "last", "volume")
 
 
-class BadTicks(ValueError):
-    """A message that is not a valid Ticks."""
+class CorruptMessage(ValueError):
+    """A message that cannot be what was published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,21 @@ class _Columns:
     slow: dict[int, Ticks] = field(default_factory=dict[int, Ticks])
 
 
+def read_message(payload: bytes) -> Ticks:
+    """Read a message of ticks and check that it is whole.
+
+    Raises:
+        CorruptMessage: it is not.
+    """
+    try:
+        message = Ticks.FromString(payload)
+    except DecodeError:
+        msg = "not a Ticks message"
+        raise CorruptMessage(msg) from None
+    _check(message)
+    return message
+
+
 def read_ticks(payloads: Sequence[bytes]) -> TickColumns:
     """Read the payloads of Ticks messages; what is not one is left out and named in `refused`."""
     names = (*_SINGLE.values(), "count", "symbol", "account")
@@ -153,14 +168,9 @@ def _read_slowly(
     payloads: Sequence[bytes], row: int, found: _Columns, refused: list[tuple[int, str]]
 ) -> None:
     try:
-        message = Ticks.FromString(payloads[row])
-        _check(message)
-    except DecodeError:
-        refused.append((row, "not a Ticks message"))
-    except BadTicks as error:
+        found.slow[row] = read_message(payloads[row])
+    except CorruptMessage as error:
         refused.append((row, str(error)))
-    else:
-        found.slow[row] = message
 
 
 def _check(message: Ticks) -> None:
@@ -169,19 +179,19 @@ def _check(message: Ticks) -> None:
         given = len(getattr(message, name))
         if given != count and not (given == 0 and name in ("last", "volume")):
             msg = f"{given} values of {name} for {count} ticks"
-            raise BadTicks(msg)
+            raise CorruptMessage(msg)
     if not message.symbol or not message.account or count == 0:
         msg = "without symbol, account or ticks"
-        raise BadTicks(msg)
+        raise CorruptMessage(msg)
     if "\0" in message.symbol or "\0" in message.account:
         msg = "a zero byte in a name"
-        raise BadTicks(msg)
+        raise CorruptMessage(msg)
     if max(message.flags) > _MOST_FLAGS:
         msg = f"flags {max(message.flags)}: more than MetaTrader has"
-        raise BadTicks(msg)
+        raise CorruptMessage(msg)
     if message.first_seq < 1 or message.first_feed_seq < 1:
         msg = f"seq {message.first_seq}, feed_seq {message.first_feed_seq}: they count from 1"
-        raise BadTicks(msg)
+        raise CorruptMessage(msg)
 
 
 class _Parts:

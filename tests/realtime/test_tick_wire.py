@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.contracts.market_data_pb2 import Ticks
-from realtime.store.tick_wire import read_ticks
+from realtime.tick_wire import read_ticks
 
 TIMES = st.integers(-(2**62), 2**62)
 PRICES = st.floats(allow_nan=True, allow_infinity=True)
