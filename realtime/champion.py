@@ -29,7 +29,7 @@ from realtime.bundle import (
     unpack,
 )
 from realtime.connection import Client, connect
-from realtime.contracts.subjects import CHAMPION_BUCKET, MODEL_STORE, token
+from realtime.contracts.subjects import CHAMPION_BUCKET, MODEL_STORE, key, token
 from realtime.model import Model, load_model
 from realtime.settings import Settings
 from realtime.streams import StreamReader, StreamUnavailable
@@ -83,6 +83,10 @@ def parse_champion(value: bytes, symbol: str) -> Champion:
         msg = f"the champion announced for {symbol} is not a table of {', '.join(sorted(names))}"
         raise BundleUnreadable(msg)
     champion = Champion(**cast("dict[str, Any]", content))
+    for item in fields(Champion):
+        if type(getattr(champion, item.name)) is not item.type:
+            msg = f"the champion announced for {symbol} has a {item.name} that is no {item.type}"
+            raise BundleUnreadable(msg)
     if champion.stage not in STAGES:
         msg = f"the champion announced for {symbol} has the stage {champion.stage!r}: {STAGES}"
         raise BundleUnreadable(msg)
@@ -274,4 +278,4 @@ async def fetch_object(client: Client, name: str) -> bytes:
 
 
 def _key(symbol: str) -> str:
-    return f"$KV.{CHAMPION_BUCKET}.{token(symbol)}"
+    return f"$KV.{CHAMPION_BUCKET}.{key(symbol)}"

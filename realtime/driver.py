@@ -22,6 +22,7 @@ from realtime.trader import Trader
 _OFFSET_STEP_NS = 10_000_000  # smaller changes of the clocks' offset are not passed on
 _CONSUMED = "trade.consumed."
 _TURN_S = 0.02  # after which the rest of the program has its turn
+_ANEW_NS = 60_000_000_000  # symbols are drained one after the other: older numbers may be newer
 _RUN = 128  # live ticks taken in at one and the same moment
 #: How long what is no order may wait, so that the state is kept once for all of it.
 HOLD_S = 0.005
@@ -125,6 +126,16 @@ class Driver:
             and permit.order_number >= self.trader.order_number
         )
 
+    def add(self, chunk: Chunk) -> None:
+        """Take note of ticks; halts if their numbers began anew."""
+        taken, taken_ns = self.trader.feed_seq, self.trader.tick_ns
+        if chunk.end <= taken + 1 and int(chunk.rows["time_ns"][-1]) > taken_ns + _ANEW_NS:
+            self.halt(
+                f"the numbers of the feed began anew: tick {chunk.end - 1} is newer than tick"
+                f" {taken} of the kept state; remove the loop's folder under var, and nothing else"
+            )
+        self.ticks.add(chunk)
+
     def obey(self, permit: Permit) -> None:
         """Note how far the gateway lets the loop go."""
         self.permit = permit
@@ -149,8 +160,10 @@ class Driver:
             self._apply_reports()
             if trader.waiting:
                 return False
+            if not self._lockstep and not self.is_muted and self._lacks_reports():
+                return False  # on an account that is not ours any more nothing is decided
             chunk = self.ticks.current(trader.feed_seq)
-            if chunk is None:
+            if chunk is None or self.halted:
                 return False
             if self._lockstep:
                 end = min(chunk.end, self._permitted() + 1, self._next_event())
@@ -169,6 +182,9 @@ class Driver:
             self._skip(chunk, end)
             return False
         trader, rows, first = self.trader, chunk.rows, chunk.first
+        if int(rows["time_ns"][-1]) >= trader.calendar_end_ns:
+            self.halt("the calendar of trading sessions ends here: restart the loop to extend it")
+            return False
         if not self._lockstep and chunk.is_live:
             self._compare_clocks(int(rows["time_ns"][-1]) - chunk.received_ns)
         start, stop = trader.feed_seq + 1 - first, end - first
@@ -179,6 +195,9 @@ class Driver:
         else:
             trader.take_run(rows, start, stop, first + start, now_ns, chunk.received_ns)
         return self._let_out()
+
+    def _lacks_reports(self) -> bool:
+        return self.reports.last_seen > self.trader.report_seq
 
     def _apply_reports(self) -> None:
         trader, reports = self.trader, self.reports

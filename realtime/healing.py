@@ -201,7 +201,7 @@ class Healer:
                 return
 
     def _add(self, chunk: Chunk) -> None:
-        self._driver.ticks.add(chunk)
+        self._driver.add(chunk)
 
     async def _last_tick(self) -> int:
         """Return the feed_seq of the account's last tick in the stream; 0 if there is none."""

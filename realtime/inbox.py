@@ -229,9 +229,12 @@ class ReportInbox:
 
     def missing(self, applied: int, through: int = 0) -> tuple[int, int] | None:
         """Return the first and last report_seq missing, up to the latest known or `through`."""
-        last = max(self.last_seen, through)
-        lacking = [seq for seq in range(applied + 1, last + 1) if seq not in self._early]
-        return (lacking[0], lacking[-1]) if lacking else None
+        first, last = applied + 1, max(self.last_seen, through)
+        while first in self._early:
+            first += 1
+        while last in self._early:
+            last -= 1
+        return (first, last) if first <= last else None
 
 
 def read_report(payload: bytes) -> ExecutionReport:

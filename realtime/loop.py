@@ -20,7 +20,15 @@ from realtime.bundle import BundleMisplaced
 from realtime.champion import Champions
 from realtime.contracts.control_pb2 import Permit, Reached
 from realtime.contracts.orders_pb2 import OrderRequest
-from realtime.contracts.subjects import ORDERS, Outgoing, permit_subject, reached_subject, token
+from realtime.contracts.subjects import (
+    ORDERS,
+    RESET_DRAWDOWN,
+    Outgoing,
+    command_subject,
+    permit_subject,
+    reached_subject,
+    token,
+)
 from realtime.driver import HOLD_S, Driver, Standing
 from realtime.healing import Healer
 from realtime.inbox import live_chunks, read_report
@@ -34,7 +42,7 @@ from realtime.streams import StreamUnavailable
 from realtime.switch import KillSwitch
 from realtime.tick_wire import CorruptMessage
 from realtime.trader import TraderError
-from realtime.warm import differs
+from realtime.warm import differs, risk_values
 
 NAME = "loop"
 _REPEAT_S = 0.5  # Reached, while waiting
@@ -42,6 +50,7 @@ _TAIL_PATIENCE_S = 0.05  # what was permitted but is not there yet is probably o
 _LOOK_S = 0.1
 _MOST = 4_096  # messages of ticks read together
 _SECOND_NS = 1_000_000_000
+_UNANSWERED_NS = 30 * _SECOND_NS  # after an order may no longer be sent
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,6 +103,7 @@ class Loop:
         self._said_s = 0.0
         self._kept_s = 0.0
         self._rest: list[Outgoing] = []  # kept with an order that has just left, not yet put
+        self._unanswered: set[str] = set()  # orders that were complained of
         self._is_over = False
         self._scheduled: asyncio.TimerHandle | None = None  # the next turn
         self._feed: Subscription | None = None
@@ -141,8 +151,7 @@ class Loop:
         if not started.is_restored and not self._lockstep:
             await warm_from_history(service, driver, self._healer, self._models)
         self._switch.is_on = bool(driver.trader.desk["risk"]["kill_switch"])  # as it was kept
-        with contextlib.suppress(StreamUnavailable):
-            await self._switch.look()
+        await self._await_switch()
         gc.collect()
         gc.freeze()  # what is there by now stays: not worth looking through again
         await self._listen()
@@ -157,6 +166,7 @@ class Loop:
         """Look after everything until the service is stopped."""
         stopping = self._service.stopping
         while not stopping.is_set():
+            self._look_after_tasks()
             self._report_health()
             self._look_around()
             with contextlib.suppress(TimeoutError):
@@ -183,6 +193,15 @@ class Loop:
             self._service.health("waiting", f"no champion for {', '.join(missing)}")
             await pause(self._service)
 
+    async def _await_switch(self) -> None:
+        """Read the kill switch: whoever cannot see it does not trade."""
+        while not self._switch.is_known:
+            try:
+                await self._switch.look()
+            except StreamUnavailable as error:
+                self._service.health("waiting", f"the kill switch cannot be read: {error}")
+                await pause(self._service)
+
     async def _await_ticks(self) -> int:
         """Return the time of the first tick of the feed, or now where none is needed."""
         while True:
@@ -208,6 +227,7 @@ class Loop:
         subscribe = cast("Any", self._client).subscribe  # one of its arguments has no type
         self._feed = await subscribe("md.tick.>", cb=self._on_ticks)
         await subscribe(f"trade.report.{account}.>", cb=self._on_report)
+        await subscribe(command_subject(self._account), cb=self._on_command)
         if self._lockstep:
             await subscribe(permit_subject(self._account), cb=self._on_permit)
 
@@ -231,7 +251,7 @@ class Loop:
         for at, reason in refused:
             self._corrupt(arrived[at].subject, reason)
         for chunk in chunks:
-            driver.ticks.add(chunk)
+            driver.add(chunk)
         if chunks:
             self._go()
 
@@ -254,6 +274,18 @@ class Loop:
         if permit.account == self._account:
             driver.obey(permit)
             self._go()
+
+    async def _on_command(self, msg: Msg) -> None:
+        driver = self._driver
+        assert driver is not None
+        if msg.data.decode(errors="replace") != RESET_DRAWDOWN:
+            self._service.alert("warning", "command_unknown", f"on {msg.subject}: not understood")
+            return
+        driver.trader.reset_drawdown()
+        driver.finish()
+        equity = float(driver.trader.desk["account"]["equity"])
+        text = f"an operator released the drawdown limit: it counts from equity {equity:.2f} on"
+        self._service.alert("warning", RESET_DRAWDOWN, text, account=self._account)
 
     def _corrupt(self, subject: str, reason: str) -> None:
         self._service.alert(
@@ -280,7 +312,14 @@ class Loop:
         driver = self._driver
         assert driver is not None
         driver.trader.set_kill_switch(on=on)
-        text = "the kill switch is on: everything is closed" if on else "the kill switch is off"
+        text = "the kill switch is off"
+        if on and driver.halted:
+            text = (
+                "the kill switch is on, but trading is halted: nothing is opened, and nothing is"
+                " closed either; close what is open at the broker"
+            )
+        elif on:
+            text = "the kill switch is on: what is open is being closed, nothing is opened"
         self._service.alert("critical" if on else "warning", "kill_switch", text)
 
     # --- one turn -----------------------------------------------------------------------------
@@ -349,7 +388,12 @@ class Loop:
         outgoing = outgoing + trader.drain()
         messages = [*self._outbox.unconfirmed(), *self._rest, *outgoing]
         stages = {symbol: model.bundle.stage for symbol, model in self._models.items()}
-        self._state_file.write(state, messages, {"first_ns": self._first_ns, "stages": stages})
+        beside = {
+            "first_ns": self._first_ns,
+            "stages": stages,
+            "risk": risk_values(trader.desk["risk"]),
+        }
+        self._state_file.write(state, messages, beside)
         self._kept_s = time.monotonic()
         return outgoing
 
@@ -415,6 +459,31 @@ class Loop:
         await asyncio.sleep(wait_s)
         await self._healer.heal()
 
+    def _look_after_tasks(self) -> None:
+        """Halt if something that trading relies on has ended."""
+        driver = self._driver
+        assert driver is not None
+        healing = [] if self._healing is None else [self._healing]
+        for task in (*self._tasks, *healing):
+            if not task.done() or task.cancelled():
+                continue
+            error = task.exception()
+            if error is not None:
+                driver.halt(f"{task.get_name()} ended: {type(error).__name__}: {error}")
+
+    def _complain_of_silence(self, driver: Driver) -> None:
+        """Tell of orders that nobody has answered: their symbol trades no more until then."""
+        settings = self._service.settings.loop
+        before_ns = self._service.clock.now_ns() - settings.order_validity_ns - _UNANSWERED_NS
+        for name in driver.trader.unanswered(before_ns):
+            if name not in self._unanswered:
+                self._unanswered.add(name)
+                text = (
+                    f"order {name} has had no answer: nothing more is sent in its symbol until the"
+                    " gateway reports on it; is the gateway up? look at the account"
+                )
+                self._service.alert("critical", "order_unanswered", text)
+
     def _look_around(self) -> None:
         """What is done every tenth of a second."""
         driver = self._driver
@@ -422,6 +491,8 @@ class Loop:
         now_s = time.monotonic()
         if driver.halted:
             return
+        if not self._lockstep:
+            self._complain_of_silence(driver)
         if self._lockstep and driver.is_at_rest and now_s - self._said_s > _REPEAT_S:
             self._say_reached(driver.standing)
         if self._lockstep and driver.is_over and not self._is_over:

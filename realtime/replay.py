@@ -208,7 +208,7 @@ def _desk(settings: Settings, ticks: NDArray[np.void], models: Sequence[Model]) 
     own = settings.paths.specifications
     known = load_symbols(Path(own) if own else None)
     first_ns, last_ns = int(ticks["time_ns"][0]), int(ticks["time_ns"][-1])
-    start_ns, end_ns = calendar_span(first_ns, last_ns, lockstep=True)
+    start_ns, end_ns = calendar_span(first_ns, last_ns, lockstep=True, symbols=len(settings.trade))
     desk = desk_of(settings, start_ns=start_ns, end_ns=end_ns, known=known)
     for row, model in enumerate(models):
         apply_decision(desk, row, model.bundle.decision)

@@ -168,7 +168,7 @@ def _say(
     for chunk in ticks:
         if trader is None:
             first_ns = int(chunk["time_ns"][0])
-            span = calendar_span(first_ns, int(chunk["time_ns"][-1]), lockstep=True)
+            span = calendar_span(first_ns, first_ns, lockstep=True, symbols=len(settings.trade))
             trader = build_trader(settings, in_force, span, SimulatedClock(0), muted=when.first > 1)
             risk = np.array(trader.desk["risk"])
             _events(trader, course, reports, models, 0)

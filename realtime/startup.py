@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from realtime.warm import (
     load_code,
     restore,
     sent_orders,
+    take_over_risk,
 )
 
 LOOK_S = 0.1
@@ -91,6 +92,7 @@ class Startup:
         self._lockstep = service.settings.gateway.lockstep
         self._state_file = state_file
         self._models = dict(models)
+        self._risk: Mapping[str, Any] = {}  # of a state that was set aside
 
     async def run(self, first_ns: int) -> Started:
         """Build the trader, and give it the kept state if that is still its own.
@@ -105,8 +107,14 @@ class Startup:
         kept = self._read_state()
         if kept is not None:
             first_ns = int(kept.values["first_ns"])
+            self._risk = kept.values.get("risk", {})
         clock = self._service.clock
-        span = calendar_span(first_ns, clock.now_ns(), lockstep=self._lockstep)
+        span = calendar_span(
+            first_ns,
+            clock.now_ns(),
+            lockstep=self._lockstep,
+            symbols=len(self._settings.trade),
+        )
         self._service.health("warming", "loading compiled code")
         try:
             await asyncio.to_thread(load_code, self._settings, self._models, span, first_ns, clock)
@@ -121,6 +129,8 @@ class Startup:
     async def _fresh(self, span: Span, first_ns: int) -> Started:
         muted = not self._lockstep  # live, models come in when history is behind us
         trader = build_trader(self._settings, self._models, span, self._service.clock, muted=muted)
+        if not self._lockstep:  # a replay reckons them again
+            take_over_risk(trader, self._risk)
         return Started(
             trader=trader,
             first_ns=first_ns,
@@ -176,7 +186,10 @@ class Startup:
 
     def _set_aside(self, word: str, code: str, why: str) -> None:
         names = ", ".join(path.name for path in self._state_file.set_aside(word))
-        text = f"{why}: put aside as {names}; warming up from recorded history"
+        limits = "go on" if self._risk else "begin anew"
+        text = (
+            f"{why}: put aside as {names}; warming up from recorded history, loss limits {limits}"
+        )
         self._service.alert("critical", code, text)
 
     async def _models_of(self, kept: Kept) -> dict[str, Model]:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 
 from realtime.connection import Client
-from realtime.contracts.subjects import SWITCH_BUCKET, token
+from realtime.contracts.subjects import SWITCH_BUCKET, key
 from realtime.streams import StreamReader, StreamUnavailable
 
 LOOK_EVERY_S = 0.25
@@ -27,8 +27,9 @@ class KillSwitch:
 
     def __init__(self, client: Client, account: str, turn: Callable[[bool], None]) -> None:
         self.is_on = False
+        self.is_known = False  # read once: before that nothing may be opened
         self._reader = StreamReader(client, f"KV_{SWITCH_BUCKET}")
-        keys = ("kill", f"kill.{token(account)}")
+        keys = ("kill", f"kill.{key(account)}")
         self._subjects = tuple(f"$KV.{SWITCH_BUCKET}.{key}" for key in keys)
         self._turn = turn
 
@@ -40,6 +41,7 @@ class KillSwitch:
         """
         values = [await self._reader.last(subject) for subject in self._subjects]
         is_on = any(each is not None and each.payload.lower() not in _OFF for each in values)
+        self.is_known = True
         if is_on != self.is_on:
             self.is_on = is_on
             self._turn(is_on)

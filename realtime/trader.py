@@ -25,6 +25,8 @@ from realtime.contracts.predictions_pb2 import Consumed, Decision, Prediction
 from realtime.contracts.subjects import Outgoing
 from realtime.kernels.codes import (
     DECISION_HOLD,
+    MIRRORED_LIVE,
+    MIRRORED_WAITS,
     REASON_EXPERT,
     STATE_CANCELED,
     STATE_EXPIRED,
@@ -35,6 +37,7 @@ from realtime.kernels.codes import (
 from realtime.kernels.engine import DECIDED, SENT, Engine, Rule
 from realtime.kernels.features.feature_set import FeatureSet
 from realtime.kernels.layout import ORDER, TICK
+from realtime.kernels.loss_limits import reset_drawdown_step
 from realtime.kernels.mirror import UNKNOWN_ORDER, finish_in_flight_step, mirror_account_step
 from realtime.kernels.tape import ORDERS_FIRST, RUN_END, RUN_ORDERS_FIRST, RUN_TOLD
 from realtime.kernels.trading import follow_server_close_step
@@ -62,6 +65,7 @@ _LONGEST_ACCOUNT = 16  # what an order id has room for: 27 characters with dash 
 # What a restart needs of the desk; settings and calendars bring back the rest.
 _KEPT = ("account", "risk")
 _REFUSED_KEPT = 8  # refusals that wait for a decision to be written down with: rarely one
+_OWN_ACCOUNT = ("leverage", "stop_out_level", "money_digits", "mode", "mirrored")  # of settings
 _KEPT_BY_SYMBOL = ("intents", "signals", "quotes", "day_rows")
 
 STAGES = ("shadow", "paper", "live")  # each has passed more than the one before
@@ -115,7 +119,7 @@ class Trader:
         self.symbols = tuple(symbols)
         self.rows: Mapping[str, int] = {name: row for row, name in enumerate(symbols)}
         self.desk = desk
-        desk["account"]["mirrored"] = 1
+        desk["account"]["mirrored"] = MIRRORED_WAITS if waits else MIRRORED_LIVE
         self.clocks = tuple(clocks)
         self.engine = Engine(
             desk,
@@ -133,6 +137,8 @@ class Trader:
         self._clock = clock
         self._validity_ns = order_validity_ns
         self._stage = stage
+        specs = desk["specs"][: len(self.symbols)]
+        self._calendar_end_ns = int(desk["days"][specs["last_day"] - 1]["end_ns"].min())
         self._bundle_ids = ""  # of the models in force, as they are written down
         self._numbers = {"prediction": 0, "decision": 0, "consumed": 0}
         self._bars = [0] * len(self.symbols)
@@ -164,6 +170,28 @@ class Trader:
     def waiting(self) -> bool:
         """Whether a tick is unfinished because its orders are unanswered (lock-step only)."""
         return self._left != _NOTHING
+
+    @property
+    def tick_ns(self) -> int:
+        """Time of the last tick taken in, UTC; 0 before the first."""
+        return int(self._tick["time_ns"][0])
+
+    @property
+    def calendar_end_ns(self) -> int:
+        """When the first of the desk's calendars ends: nothing is known of later sessions."""
+        return self._calendar_end_ns
+
+    def unanswered(self, before_ns: int) -> list[str]:
+        """Return the client order ids of orders made before a moment that nobody has answered."""
+        made_ns = {
+            int(order["id"]): int(order["created_ns"])
+            for order in self.desk["orders"][: int(self.desk["account"]["open_orders"])]
+        }
+        return [
+            each.client_order_id
+            for each in self._in_flight
+            if not each.answered and made_ns.get(each.order_id, before_ns) < before_ns
+        ]
 
     @property
     def in_flight(self) -> tuple[str, ...]:
@@ -301,7 +329,7 @@ class Trader:
         A report that was applied before is ignored.
 
         Raises:
-            TraderError: a report is missing before this one.
+            TraderError: a report is missing before this one, or there is no room for its account.
         """
         if report.report_seq <= self.report_seq:
             return
@@ -314,7 +342,13 @@ class Trader:
         if report.HasField("account_state"):
             state = report.account_state
             positions = positions_of(state, self.rows)
-            count = min(len(positions), int(self.desk["position_capacity"]))
+            count = len(positions)
+            if count > int(self.desk["position_capacity"]):
+                msg = (
+                    f"the account holds {count} positions and a desk has room for"
+                    f" {int(self.desk['position_capacity'])}: close some at the broker"
+                )
+                raise TraderError(msg)
             held = positions if len(positions) else np.zeros(1, positions.dtype)
             mirror_account_step(self.desk, state.balance, state.credit, state.margin, held, count)
         self._finish(report)
@@ -632,11 +666,14 @@ class Trader:
         if kept.dtype != self.engine.memory.dtype:
             msg = "the kept state has another layout: these are not the kernels that wrote it"
             raise TraderError(msg)
+        own = [(name, self.desk["account"][name]) for name in _OWN_ACCOUNT]
         for name, value in state["desk"].items():
             if name in _KEPT:
                 self.desk[name] = value
             else:
                 self.desk[name][: len(value)] = value
+        for name, value in own:  # settings may have changed since
+            self.desk["account"][name] = value
         # Calendars may reach further by now: a symbol's days then begin at another row.
         count = len(self.symbols)
         moved = self.desk["specs"][:count]["first_day"] - state["first_days"]
@@ -668,6 +705,10 @@ class Trader:
     def set_kill_switch(self, *, on: bool) -> None:
         """Set or release the operator's kill switch; wins over everything from the next tick on."""
         self.desk["risk"]["kill_switch"] = 1 if on else 0
+
+    def reset_drawdown(self) -> None:
+        """Release the drawdown latch: losses count from the equity of now. The operator's doing."""
+        reset_drawdown_step(self.desk["risk"], float(self.desk["account"]["equity"]))
 
     def set_clock_offset(self, offset_ns: int) -> None:
         """Tell how far the broker's clock is ahead of ours; beyond the limit nothing is opened."""

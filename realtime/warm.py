@@ -28,7 +28,9 @@ from realtime.trader import Trader, TraderError
 
 _DAY_NS = 86_400 * 1_000_000_000
 _BEFORE_NS = 40 * _DAY_NS
-_REPLAY_NS = 6 * 365 * _DAY_NS  # what fits on a desk with several calendars
+_LONGEST_REPLAY_DAYS = 30 * 365
+_SHORTEST_REPLAY_DAYS = 6 * 365  # many symbols share their calendars
+_REPLAY_DAYS = 15_000  # of all calendars: a desk has room for 16,384
 _AHEAD_NS = 400 * _DAY_NS
 _NO_ORDER = -1
 _TAIL = 5_000  # messages looked through for the last one of this account
@@ -36,16 +38,18 @@ _TAIL = 5_000  # messages looked through for the last one of this account
 Span = tuple[int, int]
 
 
-def calendar_span(first_ns: int, now_ns: int, *, lockstep: bool) -> Span:
+def calendar_span(first_ns: int, now_ns: int, *, lockstep: bool, symbols: int = 1) -> Span:
     """Return from when until when calendars must reach.
 
     Args:
         first_ns: the first tick.
         now_ns: now; not used in a replay, whose time is that of its ticks.
-        lockstep: whether it is a replay.
+        lockstep: whether it is a replay: how long it will be nobody knows.
+        symbols: each may have a calendar of its own, and a desk has room for so many days.
     """
     if lockstep:
-        return first_ns - _BEFORE_NS, first_ns + _REPLAY_NS
+        days = min(_LONGEST_REPLAY_DAYS, max(_REPLAY_DAYS // symbols, _SHORTEST_REPLAY_DAYS))
+        return first_ns - _BEFORE_NS, first_ns + days * _DAY_NS
     return min(first_ns, now_ns) - _BEFORE_NS, now_ns + _AHEAD_NS
 
 
@@ -115,6 +119,19 @@ def _stop_out(settings: Settings) -> ExecutionReport:
     )
 
 
+def risk_values(risk: np.void) -> dict[str, Any]:
+    """Return a RISK_STATE by name: it outlives a state whose layout is no longer ours."""
+    return {name: risk[name].tolist() for name in risk.dtype.names or ()}
+
+
+def take_over_risk(trader: Trader, values: Mapping[str, Any]) -> None:
+    """Let latched losses, peak and order rate of a state that was set aside go on."""
+    risk = trader.desk["risk"]
+    for name in risk.dtype.names or ():
+        if name in values and np.shape(values[name]) == np.shape(risk[name]):
+            risk[name] = values[name]
+
+
 def restore(trader: Trader, kept: Kept) -> None:
     """Give a new trader the kept state.
 
@@ -159,7 +176,10 @@ async def sent_orders(client: Client, account: str, after: int) -> dict[int, Ord
     found: dict[int, OrderRequest] = {}
     async for part in reader.read(position, subject):
         for stored in part:
-            order = OrderRequest.FromString(stored.payload)
+            try:
+                order = OrderRequest.FromString(stored.payload)
+            except DecodeError:
+                continue  # no order; the gateway says so
             if order.number > after:
                 found.setdefault(order.number, order)
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
+_KEY = re.compile(r"[A-Za-z0-9_\-]")
 _PLAIN = re.compile(r"[A-Za-z0-9_\-#+@!&$]")
 
 
@@ -38,6 +39,14 @@ def token(name: str) -> str:
         raise SubjectError(msg)
     return "".join(
         char if _PLAIN.match(char) else "".join(f"%{byte:02X}" for byte in char.encode())
+        for char in name
+    )
+
+
+def key(name: str) -> str:
+    """Return a name as one part of a bucket's key: fewer characters than a subject may have."""
+    return "".join(
+        char if _KEY.match(char) else "".join(f"={byte:02X}" for byte in char.encode())
         for char in name
     )
 
@@ -97,6 +106,11 @@ def permit_subject(account: str) -> str:
     return f"ctl.lockstep.{token(account)}.permit"
 
 
+def command_subject(account: str) -> str:
+    """What an operator asks of a loop: plain text, `RESET_DRAWDOWN`."""
+    return f"ctl.loop.{token(account)}"
+
+
 def alert_subject(severity: str) -> str:
     """Alert, by every service."""
     return f"ops.alert.{token(severity)}"
@@ -136,6 +150,9 @@ STREAMS = (
     Stream(name="REPORTS", subjects=("trade.report.>",)),
     Stream(name="OPS", subjects=("ops.>",), max_age_days=30, max_gib=1),
 )
+
+#: Asked of a loop, and the code of the alert that it answers with.
+RESET_DRAWDOWN = "drawdown_reset"
 
 CHAMPION_BUCKET = "champion"  # key: symbol token; value: JSON of realtime/champion.py
 RISK_BUCKET = "risk"

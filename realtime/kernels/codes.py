@@ -22,6 +22,11 @@ ENTRY_IN = 0
 ENTRY_OUT = 1
 ENTRY_INOUT = 2
 
+# Who fills an account's orders.
+MIRRORED_NO = 0  # the desk itself
+MIRRORED_WAITS = 1  # a broker outside, which answers before anything else happens: a replay
+MIRRORED_LIVE = 2  # a broker outside, where anything may happen before an order is there
+
 # Deal reasons (DEAL_REASON_*)
 REASON_EXPERT = 3
 REASON_STOP_LOSS = 4
@@ -132,6 +137,7 @@ RISK_MARGIN_USE = 16
 RISK_BAD_INPUT = 17
 RISK_VOLUME_STEP = 18
 RISK_ORDER_IN_FLIGHT = 19
+RISK_BROKER_REFUSED = 20  # a moment ago: it is not asked again on every tick
 
 RISK_NAMES = {
     value: name.removeprefix("RISK_").lower()

@@ -131,7 +131,10 @@ ACCOUNT = np.dtype(
         ("commission", "f8"),
         ("swap", "f8"),
         ("realised", "f8"),
-        ("mirrored", "i8"),  # 1: a broker outside fills, charges and closes; see kernels/mirror.py
+        (
+            "mirrored",
+            "i8",
+        ),  # codes.MIRRORED_*: who fills, charges, closes: kernels/mirror.py
     ],
     align=True,
 )
@@ -231,6 +234,8 @@ DECISION_STATE = np.dtype(
         ("target_lots", "f8"),  # signed
         ("entered_ns", "i8"),
         ("exited_ns", "i8"),
+        ("refused_ns", "i8"),  # when the order was made that the broker refused last
+        ("refusals", "i8"),  # in a row
     ],
     align=True,
 )

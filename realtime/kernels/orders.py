@@ -8,7 +8,16 @@ orders leave `desk["orders"]`; the rest keep their order.
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.kernels.codes import DONE, STATE_CANCELED, STATE_EXPIRED, STATE_PLACED, STATE_STARTED
+from realtime.kernels.codes import (
+    DONE,
+    STATE_CANCELED,
+    STATE_EXPIRED,
+    STATE_FILLED,
+    STATE_PARTIAL,
+    STATE_PLACED,
+    STATE_REJECTED,
+    STATE_STARTED,
+)
 from realtime.kernels.jit import kernel
 from realtime.kernels.money import snap_volume
 from realtime.kernels.order_checks import check_order, check_prices
@@ -86,6 +95,16 @@ def submit_order_step(
 
 
 @kernel
+def _note_refusal_step(intent: np.void, order: np.void) -> None:
+    """Count what the broker refuses of a symbol in a row: see `risk.is_refused_lately`."""
+    if order["state"] == STATE_REJECTED:
+        intent["refused_ns"] = order["created_ns"]
+        intent["refusals"] += 1
+    elif order["state"] == STATE_FILLED or order["state"] == STATE_PARTIAL:
+        intent["refusals"] = 0
+
+
+@kernel
 def finish_order_step(
     desk: np.void,
     row: int,
@@ -98,6 +117,7 @@ def finish_order_step(
     account = desk["account"]
     desk["orders"][row]["state"] = state
     desk["orders"][row]["retcode"] = retcode
+    _note_refusal_step(desk["intents"][desk["orders"][row]["symbol"]], desk["orders"][row])
     closed_orders[n_closed] = desk["orders"][row]
     last = account["open_orders"] - 1
     for at in range(row, last):

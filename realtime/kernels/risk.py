@@ -6,7 +6,8 @@ What each kind of limit stops:
 limit                                           opens    closes   flatten
 ==============================================  =======  =======  =======
 invalid quote, closed session, stale tick,      stopped  stopped  stopped
-an order of the symbol still in flight
+an order of the symbol still in flight, or
+refused by the broker a moment ago
 clock offset, feature age, model age, spread,   stopped  passes   passes
 price collar, order rate, missing conversion
 position, gross and net exposure, margin use    reduced  passes   passes
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from realtime.kernels.codes import (
     RISK_BAD_INPUT,
+    RISK_BROKER_REFUSED,
     RISK_CLOCK_OFFSET,
     RISK_FEATURE_STALE,
     RISK_MODEL_STALE,
@@ -51,6 +53,8 @@ from realtime.kernels.money import is_quote, snap_volume
 from realtime.kernels.room import opening_room
 from realtime.kernels.sizing import whole_steps
 
+_RETRY_NS = 1_000_000_000
+_MOST_DOUBLINGS = 3
 _RING_MASK = ORDER_RATE_SLOTS - 1  # the ring's length is a power of two
 _TOLERANCE = 1e-9  # of a volume step, or of a point: decimals miss their grid by a hair
 
@@ -86,6 +90,20 @@ def _too_old(time_ns: int, now_ns: int, max_age_ns: int) -> bool:
 
 
 @kernel
+def is_refused_lately(intent: np.void, now_ns: int) -> bool:
+    """Tell whether the broker refused an order so lately that it is not asked again yet.
+
+    A flattening, or an entry that stays wanted, would else be sent on every tick, and a broker that
+    is asked two hundred times a minute closes the account. The wait doubles from one second to
+    eight.
+    """
+    refusals = intent["refusals"]
+    if refusals == 0:
+        return False
+    return now_ns - intent["refused_ns"] < _RETRY_NS << min(refusals - 1, _MOST_DOUBLINGS)
+
+
+@kernel
 def market_refusal(desk: np.void, symbol: int, now_ns: int) -> int:
     """Say why no order at all makes sense now, or RISK_OK."""
     quote = desk["quotes"][symbol]
@@ -101,6 +119,8 @@ def market_refusal(desk: np.void, symbol: int, now_ns: int) -> int:
         return RISK_TICK_STALE
     if has_market_order(desk, symbol):
         return RISK_ORDER_IN_FLIGHT
+    if is_refused_lately(desk["intents"][symbol], now_ns):
+        return RISK_BROKER_REFUSED
     return RISK_OK
 
 

@@ -15,7 +15,9 @@ from realtime.kernels.codes import (
     DONE,
     HEDGING,
     IMMEDIATE_OR_CANCEL,
+    MIRRORED_LIVE,
     REASON_EXPERT,
+    RISK_BROKER_REFUSED,
     RISK_OK,
     RISK_ORDER_IN_FLIGHT,
     RISK_ORDER_SIZE,
@@ -137,6 +139,7 @@ def act_step(desk: np.void, symbol: int, now_ns: int, tape: np.void) -> None:
             and target_lots != 0.0
             and code != RISK_ORDER_IN_FLIGHT
             and code != RISK_ORDER_SIZE
+            and code != RISK_BROKER_REFUSED
         ):
             # Refused: the next signal has to pass the entry threshold and the cost of it again.
             desk["intents"][symbol]["direction"] = 0
@@ -280,7 +283,8 @@ def _trade_step(
     side = 1 if allowed_lots > held_lots else -1
     remaining = snap_volume(abs(allowed_lots - held_lots))
     turns = held_lots * allowed_lots < 0.0
-    travels = desk["specs"][symbol]["latency_ns"] > 0
+    is_live = desk["account"]["mirrored"] == MIRRORED_LIVE
+    travels = is_live or desk["specs"][symbol]["latency_ns"] > 0
     if desk["account"]["mode"] == HEDGING or travels or not turns:
         # Opposite positions are closed first, oldest first: never long and short at once.
         for row in range(desk["account"]["open_positions"]):

@@ -8,6 +8,7 @@ import pytest
 
 from realtime.bundle import BundleError, pack
 from realtime.champion import (
+    Champion,
     Champions,
     fetch_bundle,
     load_champion,
@@ -113,6 +114,17 @@ def test_an_announcement_that_is_none_is_refused_in_one_line(value):
     with pytest.raises(BundleError, match="EURUSD") as error:
         parse_champion(value, "EURUSD")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["bundle_id", "object", "sha256", "promoted_ns", "by"])
+def test_an_announcement_with_a_value_of_another_type_is_refused(name):
+    """A number for a name once ended the following of champions for good."""
+    champion = Champion(
+        bundle_id="a", object="b", sha256="c", stage="paper", symbol="EURUSD", promoted_ns=1, by="d"
+    )
+    content = json.loads(champion.encode()) | {name: [5]}
+    with pytest.raises(BundleError, match=f"{name} that is no"):
+        parse_champion(json.dumps(content).encode(), "EURUSD")
 
 
 class Following:

@@ -12,9 +12,12 @@ import pytest
 from realtime.clock import SimulatedClock
 from realtime.connection import connect
 from realtime.contracts.market_data_pb2 import Ticks
-from realtime.contracts.orders_pb2 import AccountState, ExecutionReport, OrderRequest
+from realtime.contracts.orders_pb2 import AccountState, ExecutionReport, OrderRequest, Position
 from realtime.contracts.subjects import report_subject, tick_subject
+from realtime.kernels.codes import RISK_DRAWDOWN
 from realtime.outbox import Outbox, publish_now
+from realtime.reset import reset_drawdown
+from tests.fixtures.bundles import logistic_bundle
 from tests.fixtures.servers import nats_server, running_nats
 from tests.realtime.loop_runs import (
     LoopHere,
@@ -82,11 +85,13 @@ class Feed:
     async def _on_order(self, msg):
         self.orders.append(OrderRequest.FromString(msg.data))
 
-    async def say_account(self, number=1, balance=BALANCE):
+    async def say_account(self, number=1, balance=BALANCE, positions=()):
         report = ExecutionReport(
             account="paper",
             report_seq=number,
-            account_state=AccountState(currency="USD", balance=balance, equity=balance),
+            account_state=AccountState(
+                currency="USD", balance=balance, equity=balance, positions=positions
+            ),
         )
         subject = report_subject("paper", "ACCOUNT")
         self.outbox.put(subject, report.SerializeToString(), "REPORTS")
@@ -582,3 +587,133 @@ def test_nothing_is_opened_while_the_kill_switch_is_on_even_over_a_restart(
         assert len(feed.orders) > 0
 
     run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_an_account_that_cannot_see_the_kill_switch_does_not_trade(tmp_path, ticks):
+    """A bucket that could not be read once counted as a switch that is off."""
+    with running_nats(tmp_path / "server") as server:
+        settings = patient(settings_for(server.settings, tmp_path, lockstep=False))
+
+        async def check():
+            setup = await connect(server.settings, "setup")
+            await setup.jetstream().delete_stream("KV_switch")
+            await setup.close()
+            await promote(settings, tmp_path / "b", a_bundle(tmp_path / "b", ticks))
+            async with Feed(settings, ticks) as feed, LoopHere(settings, clock_of(ticks)) as loop:
+                await feed.say_account()
+                await loop.until(lambda loop: "kill switch cannot be read" in loop.health.text)
+                await feed.publish(0, 60)
+                await asyncio.sleep(0.5)
+                assert loop.health.state == "waiting"
+                assert feed.orders == []
+
+        run(check())
+
+
+# --- what an account must not forget ----------------------------------------------------------
+
+
+def test_a_drawdown_outlives_a_state_that_is_put_aside_until_an_operator_resets_it(
+    settings, tmp_path, ticks
+):
+    """A champion with other features once released it by the restart that it asks for."""
+    limits = replace(settings.account_limits, max_drawdown=0.2)
+    settings = replace(settings, account_limits=limits)
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.publish(0, 30)
+            await loop.until(loop.has_taken(feed.count(30)))
+            await feed.say_account(2, balance=BALANCE / 2)
+            await feed.publish(30, 60)
+            await loop.until(loop.has_taken(feed.count(60)))
+        orders = len(feed.orders)
+        features = ("m1_rsi_14", "tick_spread")
+        other = logistic_bundle(
+            tmp_path / "other", features=features, weights=(0.3, 0.0), bias=-15.0,
+            trained_through_ns=int(ticks["time_ns"][200]),
+        )  # fmt: skip
+        await promote(settings, tmp_path / "other", other)
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            assert any("loss limits go on" in text for _, text in loop.alerts)
+            await feed.publish(60, 100)
+            await loop.until(loop.has_taken(feed.count(100)))
+            assert len(feed.orders) == orders
+            assert "limit" in await reset_drawdown(settings)
+            await feed.publish(100, None)
+            await loop.until(loop.has_taken(len(ticks)))
+            assert len(feed.orders) > orders
+
+    _, decisions, _ = run(a_run(settings, ticks, tmp_path / "b", script), within_s=90)
+    assert RISK_DRAWDOWN in {each.risk_code for each in decisions}
+
+
+def test_nothing_is_decided_while_a_report_of_the_account_is_missing(settings, tmp_path, ticks):
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.publish(0, 30)
+            await loop.until(loop.has_taken(feed.count(30)))
+            await feed.say_account(3)
+            await feed.publish(30, 60)
+            await asyncio.sleep(0.5)
+            assert loop.health.numbers["feed_seq"] == feed.count(30)
+            await feed.say_account(2)
+            await loop.until(loop.has_taken(feed.count(60)))
+
+    run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_more_positions_than_a_desk_has_room_for_halt_the_loop(settings, tmp_path, ticks):
+    """Those beyond were once left out without a word."""
+    held = [
+        Position(id=number, symbol="EURUSD", side=1, volume_lots=0.1, open_price=1.1)
+        for number in range(1, 66)
+    ]
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.say_account(2, positions=held)
+            await loop.until(lambda loop: loop.health.state == "halted")
+            assert "65 positions and a desk has room for 64" in loop.health.text
+
+    run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_a_feed_whose_numbers_begin_anew_halts_the_loop(settings, tmp_path, ticks):
+    """Streams that were emptied under a kept state once left a loop that took no tick, silently."""
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.publish(0, 30)
+            await loop.until(loop.has_taken(feed.count(30)))
+            later = Ticks()
+            later.CopyFrom(feed.messages[0])
+            newest_ns = int(ticks["time_ns"][-1])
+            later.time_ns[:] = [newest_ns] * len(later.time_ns)
+            publish_now(feed.client, tick_subject("EURUSD"), later.SerializeToString())
+            await loop.until(lambda loop: loop.health.state == "halted")
+            assert "began anew" in loop.health.text
+
+    run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_an_order_that_nobody_answers_is_said_once(settings, tmp_path, ticks):
+    clock = clock_of(ticks)
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.publish(0, None)
+            await loop.until(loop.has_taken(len(ticks)))
+            assert len(feed.orders) == 1
+            clock.advance(int(ticks["time_ns"][-1] - ticks["time_ns"][0]) + 3_600_000_000_000)
+            await loop.until(lambda loop: "order_unanswered" in loop.codes)
+            await asyncio.sleep(0.3)
+            assert loop.codes.count("order_unanswered") == 1
+
+    run(a_run(settings, ticks, tmp_path / "b", script, clock=clock))

@@ -145,6 +145,10 @@ MARKETS = {
     "order in flight": (
         codes.RISK_ORDER_IN_FLIGHT, lambda desk: work(desk, EURUSD, codes.SELL, 0.1),
     ),
+    "refused a moment ago": (
+        codes.RISK_BROKER_REFUSED,
+        lambda desk: desk["intents"].__setitem__(EURUSD, (1, 0.1, 0, 0, NOW - SECOND + 1, 1)),
+    ),
 }  # fmt: skip
 
 FLATTENERS = {

@@ -31,6 +31,7 @@ MARKET = {
     codes.RISK_SESSION_CLOSED,
     codes.RISK_TICK_STALE,
     codes.RISK_ORDER_IN_FLIGHT,
+    codes.RISK_BROKER_REFUSED,
 }
 
 
