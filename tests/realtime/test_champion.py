@@ -17,6 +17,7 @@ from realtime.champion import (
     read_champion,
 )
 from realtime.connection import connect
+from realtime.contracts.subjects import key
 from realtime.model import BundleHashMismatch
 from tests.fixtures.bundles import logistic_bundle
 from tests.fixtures.servers import nats_server, running_nats
@@ -226,3 +227,23 @@ def test_following_goes_on_after_the_server_was_killed(tmp_path):
 
     with running_nats(tmp_path / "server") as server:
         run(check(server))
+
+
+@pytest.mark.parametrize("symbol", ["EURUSD.m", "#AAPL", "XAU+USD", "Ö"])
+def test_a_symbol_of_any_name_has_a_key_that_buckets_take(nats_server, tmp_path, symbol):
+    """The key of EURUSD.m was one that no bucket takes, and nothing could be promoted for it."""
+    nats_server.empty()
+    champion = Champion(
+        bundle_id="a", object="b", sha256="c", stage="paper", symbol=symbol, promoted_ns=1, by="d"
+    )
+
+    async def check():
+        platform = await connect(nats_server.settings, "platform")
+        bucket = await platform.jetstream().key_value("champion")
+        await bucket.put(key(symbol), champion.encode())
+        await platform.close()
+        loop = await connect(nats_server.settings, "loop")
+        assert await read_champion(loop, symbol) == champion
+        await loop.close()
+
+    asyncio.run(check())

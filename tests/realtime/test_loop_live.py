@@ -717,3 +717,20 @@ def test_an_order_that_nobody_answers_is_said_once(settings, tmp_path, ticks):
             assert loop.codes.count("order_unanswered") == 1
 
     run(a_run(settings, ticks, tmp_path / "b", script, clock=clock))
+
+
+def test_a_tick_beyond_the_calendar_halts_the_loop(settings, tmp_path, ticks):
+    """Every session once counted as closed there, and nobody said why nothing was traded."""
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            late = Ticks()
+            late.CopyFrom(feed.messages[0])
+            for at in range(len(late.time_ns)):
+                late.time_ns[at] += 500 * 86_400 * 1_000_000_000
+            publish_now(feed.client, tick_subject("EURUSD"), late.SerializeToString())
+            await loop.until(lambda loop: loop.health.state == "halted")
+            assert "calendar of trading sessions ends" in loop.health.text
+
+    run(a_run(settings, ticks, tmp_path / "b", script))

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from numba.core import dispatcher
 
 from realtime.clock import SimulatedClock
+from realtime.desk import new_desk
 from realtime.model import load_model
 from realtime.settings import load_settings
 from realtime.warm import build_trader, calendar_span, load_code
@@ -15,6 +17,19 @@ from tests.fixtures.bundles import logistic_bundle
 from tests.parity.outside_broker import OutsideBroker, trade_in_runs
 from tests.parity.scenarios import made_ticks
 from tests.realtime.recorded_run import trading_settings
+
+DAY_NS = 86_400 * 1_000_000_000
+
+
+@pytest.mark.parametrize(("symbols", "years"), [(1, 29), (3, 13), (12, 5)])
+def test_the_calendar_of_a_replay_reaches_as_far_as_a_desk_has_room_for(symbols, years):
+    """Ten years of bars once ran past its end after six: no session was open any more."""
+    first_ns = 1_325_376_000_000_000_000
+    start_ns, end_ns = calendar_span(first_ns, 0, lockstep=True, symbols=symbols)
+    assert start_ns < first_ns
+    assert end_ns > first_ns + years * 365 * DAY_NS
+    names = ("EURUSD", "XAUUSD", "BTCUSD")[:symbols]
+    new_desk(names, start_ns=start_ns, end_ns=end_ns)  # it has room
 
 
 def test_nothing_is_compiled_once_ticks_are_taken(tmp_path, monkeypatch):
