@@ -20,7 +20,7 @@ export DAGSTER_DISABLE_TELEMETRY = 1
 export FEAST_USAGE = False
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help setup demo test lint bench battery simulate up down contracts lock clean
+.PHONY: help setup demo test lint bench battery simulate up down job contracts lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ up: setup ## start the platform on this machine: servers, pipelines, loop; until
 
 down: setup ## stop what `make up` started elsewhere
 	@$(PYTHON_IN_VENV) -m deploy.local down $(ARGS)
+
+job: setup ## run a job of the running platform: JOB=retrain, ingest, build_features, backtest
+	@DAGSTER_HOME="$${DAGSTER_HOME:-$(CURDIR)/var/dagster}" .venv/bin/dagster job launch -w workspace.yaml -j $(JOB) $(ARGS)
 
 contracts: setup ## generate realtime/contracts/*_pb2.py from the .proto files
 	@$(PYTHON_IN_VENV) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. realtime/contracts/*.proto

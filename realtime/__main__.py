@@ -10,6 +10,7 @@ COMMANDS = {
     "push": "hand the features that the loop served to the online feature store",
     "tail": "print messages as they pass: tail 'trade.>'",
     "replay": "recompute what was recorded and compare it to the bit",
+    "kill": "close everything and open nothing; kill --off releases",
     "reset": "release the drawdown limit that stopped an account",
     "explain": "print the chain from an order back to ticks, model and training data",
 }

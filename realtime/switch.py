@@ -13,7 +13,13 @@ from realtime.contracts.subjects import SWITCH_BUCKET, key
 from realtime.streams import StreamReader, StreamUnavailable
 
 LOOK_EVERY_S = 0.25
+ALL_ACCOUNTS = "kill"  # key of the switch of every account
 _OFF = frozenset({b"", b"0", b"off", b"false"})
+
+
+def switch_key(account: str) -> str:
+    """Return the key of an account's own switch."""
+    return f"{ALL_ACCOUNTS}.{key(account)}"
 
 
 class KillSwitch:
@@ -29,8 +35,8 @@ class KillSwitch:
         self.is_on = False
         self.is_known = False  # read once: before that nothing may be opened
         self._reader = StreamReader(client, f"KV_{SWITCH_BUCKET}")
-        keys = ("kill", f"kill.{key(account)}")
-        self._subjects = tuple(f"$KV.{SWITCH_BUCKET}.{key}" for key in keys)
+        keys = (ALL_ACCOUNTS, switch_key(account))
+        self._subjects = tuple(f"$KV.{SWITCH_BUCKET}.{each}" for each in keys)
         self._turn = turn
 
     async def look(self) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from deploy.local.child import end_processes, family_of
 from deploy.local.errors import StackError
 from deploy.local.health import HealthBoard
@@ -50,12 +52,21 @@ def up(settings: Settings, config: Path | None, names: Sequence[str], ports: Por
 
 
 def down(settings: Settings) -> int:
-    """End the `up` of this checkout, or what one that was killed left behind."""
+    """End the `up` of this checkout and its demo, or what one that was killed left behind."""
     holder = UpLock(run_folder(settings) / "up.lock").holder()
-    if holder is None:
+    demo = UpLock(settings.paths.var / "demo" / "run" / "up.lock").holder()
+    if holder is None and demo is None:
         left = end_leftovers(settings)
         print("nothing was up" if not left else "ended what a killed stack had left")
         return 0
+    for each in (holder, demo):
+        if each is not None:
+            _end(each)
+    print("the stack is down" if demo is None else "the demo is down")
+    return 0
+
+
+def _end(holder: psutil.Process) -> None:
     holder.send_signal(signal.SIGTERM)
     until = time.monotonic() + _DOWN_S
     while holder.is_running() and holder.status() != "zombie":
@@ -63,14 +74,14 @@ def down(settings: Settings) -> int:
             msg = f"process {holder.pid} does not end: look at it, then kill it and call down again"
             raise StackError(msg)
         time.sleep(0.05)
-    print("the stack is down")
-    return 0
 
 
 def status(settings: Settings) -> int:
     """Print how every service is."""
     holder = UpLock(run_folder(settings) / "up.lock").holder()
     records = _records(settings)
+    if UpLock(settings.paths.var / "demo" / "run" / "up.lock").holder() is not None:
+        print("the demo is running")
     if holder is None:
         left = [each for each in records if each.process is not None]
         print("the stack is not up")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.local.commands import end_leftovers, run_folder, stop_on_signals
+from deploy.local.commands import end_leftovers, stop_on_signals
 from deploy.local.demo.learning import NotPromoted
-from deploy.local.demo.place import prepare
+from deploy.local.demo.place import demo_folder, prepare
 from deploy.local.demo.show import Show, Stopped
 from deploy.local.errors import StackError
 from deploy.local.record import UpLock
@@ -47,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (options.data is None) != (options.symbol is None):
             msg = "--data and --symbol go together: a file of ticks or bars, and what it is of"
             raise StackError(msg)
-        place = prepare(base, options.symbol or _SYMBOL)
-        with UpLock(run_folder(place.settings) / "up.lock"):
+        if options.data is not None and not options.data.exists():
+            msg = f"there is no {options.data}"
+            raise StackError(msg)
+        with UpLock(demo_folder(base) / "run" / "up.lock"):
+            place = prepare(base, options.symbol or _SYMBOL)
             end_leftovers(place.settings)
             show = Show(place, console, stays=not options.once)
             stop_on_signals(show.stopping)

@@ -30,14 +30,21 @@ class Place:
     ports: Ports
 
 
+def demo_folder(base: Settings) -> Path:
+    """Return the folder of everything that the demonstration writes."""
+    return (base.paths.var / "demo").resolve()
+
+
 def prepare(base: Settings, symbol: str) -> Place:
     """Choose ports, forget the last run, and write the settings.
+
+    Only with the lock of `demo_folder` held: the last run may be going on.
 
     Args:
         base: the user's settings; servers elsewhere are not used, to leave their data alone.
         symbol: traded.
     """
-    var = (base.paths.var / "demo").resolve()
+    var = demo_folder(base)
     settings = replace(
         base,
         trade=(symbol,),

@@ -17,6 +17,7 @@ from realtime.parity import Parity, parity
 from realtime.settings import Settings
 from realtime.store.connection import READER, connect
 from realtime.store.readers import Recorded, read_recorded
+from realtime.symbols import load_symbols
 
 _DAY_NS = 86_400_000_000_000
 _PERCENTILES = (50, 95, 99)
@@ -71,10 +72,12 @@ def judge(settings: Settings, bundle: Path, ticks: NDArray[np.void]) -> Outcome:
         ticks: that were replayed.
     """
     model = load_model(bundle)
+    own = settings.paths.specifications
     desk = desk_of(
         settings,
         start_ns=int(ticks["time_ns"][0]) - _DAY_NS,
         end_ns=int(ticks["time_ns"][-1]) + _DAY_NS,
+        known=load_symbols(Path(own) if own else None),
     )
     apply_decision(desk, 0, model.bundle.decision)
     folded = fold_models(

@@ -5,8 +5,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.local.demo.__main__ import main
 from deploy.local.demo.place import prepare
 from deploy.local.ports import is_free, port_of
+from deploy.local.record import UpLock
 from realtime.settings import Settings, load_settings
 
 
@@ -58,3 +60,24 @@ def test_a_new_run_forgets_trading_and_keeps_the_cluster_and_passwords(tmp_path:
     left = {path.parent.name for path in demo.glob("*/file")}
     assert left == {"postgres", "secrets", "recipes"}
     assert not (demo / "report.json").exists()
+
+
+def test_a_second_demo_leaves_the_first_one_its_files(tmp_path, capsys, monkeypatch):
+    """It once threw away what the running one had written, and was refused only then."""
+    monkeypatch.setenv("AITRADING_PATHS__VAR", str(tmp_path))
+    kept = tmp_path / "demo" / "lake" / "ticks"
+    kept.mkdir(parents=True)
+    with UpLock(tmp_path / "demo" / "run" / "up.lock"):
+        assert main(["--once"]) == 2
+    assert "is up already" in capsys.readouterr().err
+    assert kept.exists()
+
+
+def test_a_file_that_is_not_there_costs_nothing_of_the_last_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("AITRADING_PATHS__VAR", str(tmp_path))
+    report = tmp_path / "demo" / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    assert main(["--once", "--data", str(tmp_path / "no.csv"), "--symbol", "EURUSD"]) == 2
+    assert "there is no" in capsys.readouterr().err
+    assert report.exists()
