@@ -9,6 +9,7 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from aitrading_assets.feed import with_ticks
 from aitrading_assets.partitions import (
     SYMBOL_MONTHS,
     Ledger,
@@ -78,7 +79,7 @@ def bars(
     lake = Lake(settings.paths.lake)
     scope = scope_of(context, stored_symbols(lake) or settings.trade)
     ledger, built = Ledger(context, "bars"), list[Built]()
-    for symbol in symbols_known(settings, scope.symbols):
+    for symbol in symbols_known(settings, with_ticks(lake, scope.symbols)):
         clock = recipes.of(symbol.name).clock
         rows = build_bars(lake, symbol, clock)
         built.append(Built(symbol=symbol.name, clock=clock, bars=rows))

@@ -12,14 +12,20 @@ from aitrading_assets.features import features
 from aitrading_assets.ingestion import INBOX, imports
 from aitrading_assets.jobs import jobs_of
 from aitrading_assets.keys import asset_key
-from aitrading_assets.labels import labels
+from aitrading_assets.labels import label_reach_ns, labels
 from aitrading_assets.partitions import SYMBOLS
 from aitrading_assets.promotion import gates_asset, promotion_asset
-from aitrading_assets.resources import recipes_resource, settings_resource
+from aitrading_assets.resources import (
+    Recipes,
+    recipes_folder,
+    recipes_resource,
+    settings_resource,
+)
 from aitrading_assets.ticks import ticks
 from aitrading_assets.training import model_asset, training_set_asset
 from aitrading_sensors.alerts import failure_alert, promotion_alert
 from aitrading_sensors.chain import build_after_ingest, new_data, nightly, retrain_after_build
+from realtime.declarations import SettingsError
 from realtime.settings import Settings, load_settings
 
 _STEPS = (
@@ -52,7 +58,7 @@ def definitions_of(
         schedules=[nightly(ingest)],
         sensors=[
             new_data(ingest),
-            build_after_ingest(ingest, build_features, cast("Any", SYMBOLS.name)),
+            build_after_ingest(ingest, build_features, cast("Any", SYMBOLS.name), _reach_ns),
             retrain_after_build(build_features, retrain),
             failure_alert(),
             promotion_alert(keys),
@@ -60,6 +66,13 @@ def definitions_of(
         resources=given,
         executor=dg.in_process_executor,  # steps are short: another process would cost more
     )
+
+
+def _reach_ns(settings: Settings, symbol: str) -> int:
+    try:
+        return label_reach_ns(Recipes(folder=recipes_folder(settings)).of(symbol))
+    except SettingsError:  # the run that builds its features fails, and says why
+        return 0
 
 
 @dg.definitions

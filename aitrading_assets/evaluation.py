@@ -9,7 +9,6 @@ import dagster as dg
 from aitrading_assets.keys import asset_key
 from aitrading_assets.partitions import Result
 from aitrading_assets.plots import Line, line_plot
-from aitrading_assets.resources import Recipes
 from aitrading_assets.tables import table
 from realtime.history.report import utc_text
 from realtime.settings import Settings
@@ -37,20 +36,27 @@ def evaluation_asset(symbol: str) -> dg.AssetsDefinition:
                 description="Every prediction of the holdout is a number from 0 to 1.",
             )
         ],
-        description="Classification, calibration and trading numbers of the untouched holdout.",
+        description="Classification, calibration, trading of the holdout; every look is counted.",
     )
-    def evaluation(
-        settings: dg.ResourceParam[Settings], recipes: dg.ResourceParam[Recipes]
-    ) -> Result:
+    def evaluation(settings: dg.ResourceParam[Settings]) -> Result:
         from aitrading_assets.workshop import Workshop  # noqa: PLC0415 (xgboost: seconds)
         from ml.evaluation.evaluation import evaluate  # noqa: PLC0415 (see above)
+        from ml.ledger import Ledger  # noqa: PLC0415 (see above)
 
         start_s = time.perf_counter()
         workshop = Workshop(settings, symbol)
-        frame, _ = workshop.training_set()
-        found = evaluate(workshop.model(), frame, recipes.of(symbol))
-        workshop.keep_evaluation(found)
-        metadata = {**numbers(found), "seconds": time.perf_counter() - start_s}
+        frame, prepared = workshop.training_set()
+        trained, (_, bundle) = workshop.model(), workshop.bundle()
+        ledger = Ledger(settings.paths.var, symbol)
+        ledger.record_look(trained, prepared.until_ns)  # first: who looks and falls has looked
+        found = evaluate(trained, frame, trained.config)
+        workshop.keep_evaluation(found, bundle.id)
+        metadata = {
+            "bundle": bundle.id,
+            **numbers(found),
+            "looks_at_this_holdout": ledger.looks(trained),
+            "seconds": time.perf_counter() - start_s,
+        }
         passed = dg.AssetCheckResult(
             check_name=_FINITE, passed=found.finite, metadata={"rows": found.rows}
         )
@@ -76,6 +82,7 @@ def numbers(found: "Evaluation") -> dict[str, Any]:
         "calibration_error": found.calibration_error,
         "net_psr": found.trading.psr,
         "net_return": found.trading.net_return,
+        "excess_psr": found.trading.excess_psr,
         "trading": table([{"number": k, "value": v} for k, v in asdict(found.trading).items()]),
         "deciles": table([asdict(each) for each in found.deciles]),
         "plot_calibration": line_plot(

@@ -8,9 +8,15 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from aitrading_assets.feature_checks import Comparison, compared, stepped_rows
-from aitrading_assets.feed import Feed, feed_of
-from aitrading_assets.lake_files import frames_by_month
+from aitrading_assets.feature_checks import (
+    Comparison,
+    compared,
+    equal_to_live,
+    proven,
+    warm_ticks,
+)
+from aitrading_assets.feed import Feed, feed_of, with_ticks
+from aitrading_assets.lake_files import frames_by_month, tick_files
 from aitrading_assets.partitions import (
     SYMBOL_MONTHS,
     Ledger,
@@ -38,8 +44,7 @@ from realtime.settings import Settings
 
 _PREFIX, _PARITY = "no_look_ahead", "equal_to_the_live_step"
 _CUT = 0.6  # of the ticks: what is known then must not change when the rest arrives
-_CUT_TICKS = 2_000_000
-_STEPPED_TICKS = 20_000
+_CUT_TICKS = 2_000_000  # at most, or as many again as it takes until everything is warm
 EVENT = "event_timestamp"
 
 
@@ -96,7 +101,7 @@ def features(
     scope = scope_of(context, settings.trade)
     ledger = Ledger(context, "features")
     folded: list[Folded] = []
-    for symbol in scope.symbols:
+    for symbol in with_ticks(lake, scope.symbols):
         config = recipes.of(symbol)
         folded.append(_fold(lake, feed_of(settings, config), config, scope, ledger))
     metadata: dict[str, Any] = {
@@ -113,32 +118,35 @@ def features(
 def _fold(lake: Lake, feed: Feed, config: TrainingConfig, scope: Scope, ledger: Ledger) -> Folded:
     """Fold, write the months asked for, and look at what is stored then."""
     view, symbol = view_name(config.clock, config.feature_set), config.symbol
+    sources = tick_files(lake, feed.symbols)
     frame = fold_features(lake, feed, config)
     written = 0
     for month, part in frames_by_month(frame):
         if not scope.wants(symbol, month):
             continue
         before = _digest(lake, view, symbol, str(month))
-        after = write_features(lake, view, symbol, month, part)
+        before_its_end = [each for each in sources if each.month <= str(month)]
+        after = write_features(lake, view, symbol, month, part, before_its_end)
         changed = after.sha256 != before
         written += changed
         told = {"rows": after.rows, "sha256": after.sha256}
         ledger.tell(month_key(symbol, month), told, changed=changed)
     stored = read_features(lake, view, symbol)
-    ticks = feed.ticks(lake)
-    cut = min(int(len(ticks) * _CUT), _CUT_TICKS)
+    ticks, days = feed.ticks(lake), feed.days(lake)
+    warm = warm_ticks(stored, ticks)
+    behind = (min(len(ticks), warm + _CUT_TICKS) - warm) // 2
+    cut = max(min(int(len(ticks) * _CUT), _CUT_TICKS), warm + behind)
     early = feature_rows(
         ticks[:cut], config.feature_set, config.clock, symbol,
-        days=feed.days(lake), row=feed.row, rows=feed.rows,
+        days=days, row=feed.row, rows=feed.rows,
     )  # fmt: skip
-    stepped = stepped_rows(ticks[: min(cut, _STEPPED_TICKS)], feed, feed.days(lake), config)
     return Folded(
         symbol=symbol,
         view=view,
         frame=stored,
         written=written,
-        ahead=compared(stored, early),
-        apart=compared(stored, stepped),
+        ahead=proven(stored, compared(stored, early)),
+        apart=equal_to_live(stored, ticks, feed, days, config),
     )
 
 
@@ -213,7 +221,12 @@ def _judged(folded: list[Folded]) -> list[dg.AssetCheckResult]:
     results: list[dg.AssetCheckResult] = []
     for name, found in by_check.items():
         rows: list[dict[str, object]] = [
-            {"symbol": k, "rows compared": v.rows, "first difference": v.difference or "none"}
+            {
+                "symbol": k,
+                "rows compared": v.rows,
+                "fewest numbers of a feature": min(v.numbers.values(), default=0),
+                "first difference": v.difference or "none",
+            }
             for k, v in found.items()
         ]
         differences = [each.difference for each in found.values() if each.difference]

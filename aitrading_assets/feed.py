@@ -1,6 +1,6 @@
 """The ticks that a symbol's features look at, in the order in which the loop would take them in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,10 +56,25 @@ class Feed:
         spans = [lake.months("ticks", name) for name in self.symbols]
         months = [month for span in spans for month in span]
         if not months:
-            remedy = "Drop a file into the inbox and launch the job build_features."
-            msg = f"no ticks of {self.own.name}"
-            raise LakeEmpty(msg, file=lake.address, remedy=remedy)
+            raise _empty(lake, self.own.name)
         return days_of(self.own, min(months).start_ns, max(months).next.start_ns)
+
+
+def with_ticks(lake: Lake, symbols: Sequence[str]) -> list[str]:
+    """Return the symbols that the lake has ticks of: one without stops no other.
+
+    Raises:
+        LakeEmpty: none of them has any.
+    """
+    found = [name for name in symbols if lake.months("ticks", name)]
+    if symbols and not found:
+        raise _empty(lake, ", ".join(symbols))
+    return found
+
+
+def _empty(lake: Lake, names: str) -> LakeEmpty:
+    remedy = "Drop a file into the inbox and launch the job build_features."
+    return LakeEmpty(f"no ticks of {names}", file=lake.address, remedy=remedy)
 
 
 def feed_of(settings: Settings, config: TrainingConfig) -> Feed:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from aitrading_assets.feed import Feed, feed_of
+from aitrading_assets.feed import Feed, feed_of, with_ticks
 from aitrading_assets.lake_files import frames_by_month, read_frames, write_frame
 from aitrading_assets.partitions import (
     SYMBOL_MONTHS,
@@ -26,11 +27,13 @@ from aitrading_assets.resources import Recipes
 from aitrading_assets.tables import table
 from ml.config import TrainingConfig
 from ml.feature_files import read_features, view_name
-from ml.labels import label_rows
+from ml.labels import ACROSS_A_HOLE, label_rows
 from realtime.history.lake import Lake
+from realtime.kernels.features.catalogue import CLOCKS_NS
 from realtime.settings import Settings
 
 _FUTURE = "outcomes_lie_in_the_future"
+_CLOSED_NS = 5 * 86_400_000_000_000  # the longest that markets are closed at a stretch
 
 
 @partitioned(
@@ -61,9 +64,11 @@ def labels(
     lake = Lake(settings.paths.lake)
     scope = scope_of(context, settings.trade)
     ledger, made = Ledger(context, "labels"), dict[str, pl.DataFrame]()
-    for symbol in scope.symbols:
+    left_out = dict[str, Counter[str]]()
+    for symbol in with_ticks(lake, scope.symbols):
         config = recipes.of(symbol)
-        frame = label_symbol(lake, feed_of(settings, config), config)
+        lost = left_out.setdefault(symbol, Counter[str]())
+        frame = label_symbol(lake, feed_of(settings, config), config, lost)
         made[symbol] = frame
         for month, part in frames_by_month(frame):
             if not scope.wants(symbol, month):
@@ -73,7 +78,8 @@ def labels(
             ledger.tell(month_key(symbol, month), told, changed=changed)
     metadata: dict[str, Any] = {
         "labels": sum(frame.height for frame in made.values()),
-        "symbols": table([_row(symbol, frame) for symbol, frame in made.items()]),
+        "across_holes": sum(each[ACROSS_A_HOLE] for each in left_out.values()),
+        "symbols": table([_row(symbol, frame, left_out[symbol]) for symbol, frame in made.items()]),
         "seconds": time.perf_counter() - start_s,
     }
     for symbol, frame in made.items():
@@ -89,15 +95,31 @@ def labels_kind(config: TrainingConfig) -> str:
     return f"labels/{view}_{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
-def label_symbol(lake: Lake, feed: Feed, config: TrainingConfig) -> pl.DataFrame:
+def label_reach_ns(config: TrainingConfig) -> int:
+    """Return for how long after a decision its label may still change, weekends included."""
+    return config.label.horizon_bars * CLOCKS_NS[config.clock] * 3 // 2 + _CLOSED_NS
+
+
+def label_symbol(
+    lake: Lake, feed: Feed, config: TrainingConfig, left_out: Counter[str] | None = None
+) -> pl.DataFrame:
     """Label all decisions of a symbol whose features are in the lake.
+
+    Args:
+        lake: where from.
+        feed: of the symbol.
+        config: barriers and symbol.
+        left_out: counts decisions without a label because data are missing.
 
     Raises:
         LakeEmpty: there are no ticks.
     """
     view = view_name(config.clock, config.feature_set)
     features = read_features(lake, view, config.symbol)
-    return label_rows(feed.chunks(lake), features, config, row=feed.row)
+    return label_rows(
+        feed.chunks(lake), features, config,
+        row=feed.row, days=feed.days(lake), left_out=left_out,
+    )  # fmt: skip
 
 
 def stored_labels(lake: Lake, config: TrainingConfig) -> pl.DataFrame | None:
@@ -105,7 +127,7 @@ def stored_labels(lake: Lake, config: TrainingConfig) -> pl.DataFrame | None:
     return read_frames(lake, labels_kind(config), config.symbol)
 
 
-def _row(symbol: str, frame: pl.DataFrame) -> dict[str, object]:
+def _row(symbol: str, frame: pl.DataFrame, left_out: Counter[str]) -> dict[str, object]:
     empty = frame.height == 0
     ends, starts = frame["label_end"].dt.epoch("us"), frame["event_timestamp"].dt.epoch("us")
     hours = np.asarray(ends - starts) / 3.6e9
@@ -113,6 +135,7 @@ def _row(symbol: str, frame: pl.DataFrame) -> dict[str, object]:
         "symbol": symbol,
         "labels": frame.height,
         "up": float("nan") if empty else float(np.asarray(frame["label"]).mean()),
+        ACROSS_A_HOLE: left_out[ACROSS_A_HOLE],
         "median hours to the outcome": float("nan") if empty else float(np.median(hours)),
         "mean move": float("nan")
         if empty

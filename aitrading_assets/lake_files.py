@@ -2,11 +2,12 @@
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from ml.feature_files import Partition
 from realtime.history.lake import Lake, Month, month_of
 
 EVENT = "event_timestamp"
@@ -63,6 +64,21 @@ def sha256_of(lake: Lake, path: str) -> str:
     """Return the hash of a lake file's bytes."""
     content: bytes = lake.files.cat_file(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def tick_files(lake: Lake, symbols: Sequence[str]) -> list[Partition]:
+    """Return the files of ticks of symbols as they are now."""
+    found: list[Partition] = []
+    for symbol in symbols:
+        for month in lake.months("ticks", symbol):
+            path = lake.path("ticks", symbol, month)
+            with lake.open_parquet(path) as parquet:
+                rows = int(parquet.metadata.num_rows)
+            digest = sha256_of(lake, path)
+            found.append(
+                Partition(kind="ticks", symbol=symbol, month=str(month), rows=rows, sha256=digest)
+            )
+    return found
 
 
 def drop_files(lake: Lake, paths: Iterable[str]) -> None:

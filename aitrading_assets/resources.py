@@ -5,20 +5,16 @@ the environment; passwords stay in files of ``[paths] secrets``, so none is ever
 configuration.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import dagster as dg
 
 from ml.config import TrainingConfig, config_for, load_config
-from realtime.connection import secret
+from ml.tracking_place import Tracking, tracking_of
 from realtime.declarations import SettingsError
 from realtime.settings import Settings, load_settings
-
-_ROLE = "mlflow"
-_SCHEME = "postgresql+psycopg2"
 
 _SCHEMA = {
     "config_file": dg.Field(
@@ -97,36 +93,12 @@ def recipes_resource(context: dg.InitResourceContext) -> Recipes:
     return Recipes(clock=str(said["clock"]), folder=folder)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tracking:
-    """Where trainings are recorded.
-
-    Attributes:
-        uri: of MLflow's database, with the password: never show it. The server reads the same one,
-            and going straight to it saves a round trip for every number.
-        artifacts: URI of the folder for files.
-    """
-
-    uri: str = field(repr=False)
-    artifacts: str
-
-
-def tracking_of(settings: Settings) -> Tracking:
-    """Return where trainings are recorded: PostgreSQL, or a file where its role has no password.
-
-    Raises:
-        ConnectionRefused: the password cannot be read.
-    """
-    folder = (settings.paths.var / "mlflow").resolve()
-    artifacts = folder / "artifacts"
-    artifacts.mkdir(parents=True, exist_ok=True)
-    parts = urlsplit(settings.database.url)
-    if parts.username is not None:
-        url = parts._replace(scheme=_SCHEME, path=f"/{_ROLE}")
-    elif (settings.paths.secrets / f"postgres-{_ROLE}").exists():
-        password = quote(secret(settings.paths.secrets, f"postgres-{_ROLE}"), safe="")
-        place = f"{_ROLE}:{password}@{parts.hostname}:{parts.port or 5432}"
-        url = parts._replace(scheme=_SCHEME, netloc=place, path=f"/{_ROLE}")
-    else:
-        return Tracking(uri=f"sqlite:///{folder / 'mlflow.db'}", artifacts=artifacts.as_uri())
-    return Tracking(uri=urlunsplit(url), artifacts=artifacts.as_uri())
+__all__ = [
+    "Recipes",
+    "Tracking",
+    "recipe_name",
+    "recipes_folder",
+    "recipes_resource",
+    "settings_resource",
+    "tracking_of",
+]

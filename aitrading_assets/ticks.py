@@ -90,8 +90,10 @@ def ticks(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings
     lake = Lake(settings.paths.lake)
     scope = scope_of(context, stored_symbols(lake) or settings.trade)
     ledger, months, made = Ledger(context, "ticks"), list[TickMonth](), 0
-    know_symbols(context.instance, scope.symbols)
-    for symbol in symbols_known(settings, scope.symbols):
+    stored = stored_symbols(lake)
+    there = [name for name in scope.symbols if name in stored]
+    know_symbols(context.instance, there)
+    for symbol in symbols_known(settings, there):
         asked = None if scope.months is None else sorted(scope.months[symbol.name])
         written = {each.month: each.ticks for each in make_ticks(lake, symbol, asked)}
         made += sum(written.values())

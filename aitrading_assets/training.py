@@ -13,17 +13,16 @@ import polars as pl
 
 from aitrading_assets.keys import asset_key
 from aitrading_assets.labels import labels_kind, stored_labels
-from aitrading_assets.lake_files import sha256_of
 from aitrading_assets.partitions import Result
 from aitrading_assets.plots import Line, bar_plot, line_plot
 from aitrading_assets.quick_feast import import_feast
 from aitrading_assets.resources import Recipes
 from aitrading_assets.tables import table
 from ml.config import TrainingConfig
-from ml.feature_files import view_name
+from ml.feature_files import made_of_month, view_name
 from realtime.declarations import SettingsError
 from realtime.history.errors import LakeEmpty
-from realtime.history.lake import Lake, Month, month_of
+from realtime.history.lake import Lake
 from realtime.history.report import utc_text
 from realtime.settings import Settings
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 GROUP = "training"
 _POINT_IN_TIME = "as_of_the_decision"
 _SECOND_NS = 1_000_000_000
+_HOUR_US = 3_600_000_000
 
 
 class TrainingSetConfig(dg.Config):
@@ -77,7 +77,6 @@ def training_set_asset(symbol: str) -> dg.AssetsDefinition:
         recipe, until_ns = recipes.of(symbol), moment_ns(config.until)
         made = _joined(settings, recipe, until_ns)
         lake = Lake(settings.paths.lake)
-        until = month_of(until_ns) if until_ns else None
         prepared = Prepared(
             view=made.view,
             labels=labels_kind(recipe),
@@ -85,7 +84,7 @@ def training_set_asset(symbol: str) -> dg.AssetsDefinition:
             rows=made.frame.height,
             dropped=dict(made.dropped),
             until_ns=until_ns,
-            partitions=(*_ticks_used(lake, symbol, until), *_features_used(made)),
+            partitions=(*_ticks_used(lake, made), *_features_used(made)),
         )
         Workshop(settings, symbol).keep_training_set(made.frame, prepared)
         context.log.info("%s rows of %s, %s", made.frame.height, symbol, made.dropped)
@@ -102,7 +101,7 @@ def training_set_asset(symbol: str) -> dg.AssetsDefinition:
             "head": dg.MetadataValue.md(_head(frame)),
             "seconds": time.perf_counter() - start_s,
         }
-        return dg.MaterializeResult(metadata=metadata, check_results=[_judged(frame)])
+        return dg.MaterializeResult(metadata=metadata, check_results=[judged_moments(made)])
 
     return training_set
 
@@ -150,27 +149,16 @@ def _joined(settings: Settings, recipe: TrainingConfig, until_ns: int) -> "Train
     return training_set(store, labels, view=view, features=recipe.features)
 
 
-def _ticks_used(lake: Lake, symbol: str, until: Month | None) -> "list[Partition]":
-    """Return the files of ticks that features and labels were made from."""
+def _ticks_used(lake: Lake, made: "TrainingSet") -> "list[Partition]":
+    """Return the files of ticks that the features were made from, as they were then."""
     from ml.bundle import Partition  # noqa: PLC0415 (xgboost: three seconds)
 
-    months = [month for month in lake.months("ticks", symbol) if until is None or month <= until]
-    return [
-        Partition(
-            kind="ticks",
-            symbol=symbol,
-            month=str(month),
-            rows=_rows(lake, path),
-            sha256=sha256_of(lake, path),
-        )
-        for month in months
-        for path in [lake.path("ticks", symbol, month)]
-    ]
-
-
-def _rows(lake: Lake, path: str) -> int:
-    with lake.open_parquet(path) as parquet:
-        return int(parquet.metadata.num_rows)
+    used = {
+        source
+        for each in made.partitions
+        for source in made_of_month(lake, made.view, each.symbol, each.month)
+    }
+    return [Partition(**vars(each)) for each in sorted(used)]
 
 
 def _features_used(made: "TrainingSet") -> "list[Partition]":
@@ -192,13 +180,29 @@ def _head(frame: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _judged(frame: pl.DataFrame) -> dg.AssetCheckResult:
+def judged_moments(made: "TrainingSet") -> dg.AssetCheckResult:
+    """Ask whether each row has the features of its own moment, and that moment once.
+
+    Labels are of decisions, and every decision has its row of features: an older one that the join
+    found within the time to live stands for one that is missing.
+    """
+    frame = made.frame
     twice = int(frame["event_timestamp"].is_duplicated().sum())
     early = frame.filter(pl.col("label_end") <= pl.col("event_timestamp")).height
     return dg.AssetCheckResult(
         check_name=_POINT_IN_TIME,
-        passed=frame.height > 0 and twice + early == 0,
-        metadata={"rows": frame.height, "twice": twice, "label before its decision": early},
+        passed=frame.height > 0 and twice + early + made.older == 0,
+        metadata={
+            "rows": frame.height,
+            "twice": twice,
+            "label before its decision": early,
+            "features of an earlier moment": made.older,
+            "oldest features, hours": made.oldest_us / _HOUR_US,
+        },
+        description=f"{made.older} rows have features of an earlier moment, up to"
+        f" {made.oldest_us / _HOUR_US:.1f} h old: build the features of their months again"
+        if made.older
+        else None,
     )
 
 
@@ -228,12 +232,16 @@ def model_asset(symbol: str) -> dg.AssetsDefinition:
     ) -> Result:
         from aitrading_assets.workshop import Workshop  # noqa: PLC0415 (xgboost: seconds)
         from ml.bundle import write_bundle  # noqa: PLC0415 (see above)
+        from ml.ledger import Ledger  # noqa: PLC0415 (see above)
         from ml.training import train  # noqa: PLC0415 (see above)
 
         start_s = time.perf_counter()
         recipe, workshop = recipes.of(symbol), Workshop(settings, symbol)
         frame, prepared = workshop.training_set()
         trained = train(frame, recipe)
+        # Before anything else: a try counts whatever becomes of it.
+        ledger = Ledger(settings.paths.var, symbol)
+        new = ledger.record_trials(trained, prepared.until_ns)
         fit_s = time.perf_counter() - start_s
         parts = prepared.partitions
         training = {"dagster_run_id": context.run.run_id}
@@ -241,12 +249,14 @@ def model_asset(symbol: str) -> dg.AssetsDefinition:
         draft = write_bundle(workshop.folder / "draft", trained, recipe, parts, {}, training)
         directory = workshop.bundle_folder(draft.id)
         bundle = write_bundle(directory, trained, recipe, parts, {}, training)
-        workshop.keep_model(trained, bundle)
+        workshop.keep_model(trained, bundle, prepared)
         context.log.info("trained %s", bundle.id)
         metadata: dict[str, Any] = {
             "bundle": bundle.id,
             "bundle_folder": dg.MetadataValue.path(str(directory)),  # pyright: ignore[reportUnknownMemberType]
             **_numbers(trained),
+            "trials_new": new,
+            "trials_of_the_symbol": len(ledger.earlier(trained).sharpes) + len(trained.trials),
             "seconds_fitting": fit_s,
             "seconds": time.perf_counter() - start_s,
         }

@@ -2,8 +2,13 @@
 
 ``<var>/research/<SYMBOL>/``: the training set, the model with its trials, evaluation, backtest and
 gates of the latest training; ``<var>/models/<bundle id>/``: every bundle that was ever made.
+
+Each file says which bundle it is of, and the model which training set: what one asset left is only
+ever read with what it was made from. Materialising some of them leaves the others behind, and then
+they say which is next.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +24,7 @@ from ml.evaluation.evaluation import Evaluation
 from ml.gates import GateReport
 from ml.models.boosted import Boosted
 from ml.training import Trained
+from ml.whole_files import write_whole
 from realtime.bundle import Bundle, read_bundle
 from realtime.contracts.subjects import token
 from realtime.settings import Settings
@@ -45,6 +51,37 @@ class Prepared:
     dropped: dict[str, int]
     until_ns: int
     partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What the latest model became, and what it was made from.
+
+    Attributes:
+        bundle: its id.
+        training_set: fingerprint of the rows.
+    """
+
+    bundle: str
+    training_set: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Evaluated:
+    bundle: str
+    found: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Backtested:
+    bundle: str
+    found: Statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gated:
+    bundle: str
+    found: GateReport
 
 
 class Workshop:
@@ -84,19 +121,21 @@ class Workshop:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._missing(error, "training_set") from error
 
-    def keep_model(self, trained: Trained, bundle: Bundle) -> None:
+    def keep_model(self, trained: Trained, bundle: Bundle, prepared: Prepared) -> None:
         """Write the model, its trials, and which bundle it became."""
         keep(self.folder / "model.json", trained, without=("onnx", "trees"))
         keep(self.folder / "trees.json", trained.trees, without=("booster",))
-        (self.folder / "trees.ubj").write_bytes(trained.trees.booster.save_raw(raw_format="ubj"))
-        (self.folder / "model.onnx").write_bytes(trained.onnx)
-        (self.folder / "bundle").write_text(bundle.id, encoding="utf-8")
+        raw = trained.trees.booster.save_raw(raw_format="ubj")
+        write_whole(self.folder / "trees.ubj", bytes(raw))
+        write_whole(self.folder / "model.onnx", trained.onnx)
+        made = _Made(bundle=bundle.id, training_set=prepared.fingerprint)
+        keep(self.folder / "made.json", made)  # last: a model is there once it has its bundle
 
     def model(self) -> Trained:
-        """Return the model and its trials.
+        """Return the model and its trials; its `config` is the recipe that it was trained with.
 
         Raises:
-            NotKept: there is none.
+            NotKept: there is none, or it is not that of the bundle or of the training set.
         """
         maker = self._named("model")
         try:
@@ -107,7 +146,28 @@ class Workshop:
         except (OSError, xgboost.core.XGBoostError) as error:
             raise self._missing(error, "model") from error
         boosted = kept(self.folder / "trees.json", Boosted, maker, booster=booster)
-        return kept(self.folder / "model.json", Trained, maker, onnx=onnx, trees=boosted)
+        trained = kept(self.folder / "model.json", Trained, maker, onnx=onnx, trees=boosted)
+        self._require_belonging(trained)
+        return trained
+
+    def _require_belonging(self, trained: Trained) -> None:
+        _, bundle = self.bundle()
+        is_it = bundle.files.get(bundle.model.file) == hashlib.sha256(trained.onnx).hexdigest()
+        if not is_it or bundle.decision != trained.config.decision:
+            msg = (
+                f"{self.folder} holds another model than that of {bundle.id}: materialise"
+                f" {self._named('model')} first"
+            )
+            raise NotKept(msg)
+        fingerprint = kept(
+            self.folder / "training_set.json", Prepared, self._named("training_set")
+        ).fingerprint
+        if fingerprint != self._made().training_set:
+            msg = (
+                f"the training set was made anew after {bundle.id}, with other rows: materialise"
+                f" {self._named('model')} first"
+            )
+            raise NotKept(msg)
 
     def bundle(self) -> tuple[Path, Bundle]:
         """Return the directory of the latest bundle, and the bundle.
@@ -116,48 +176,66 @@ class Workshop:
             NotKept: there is none.
             BundleError: it cannot be used.
         """
-        try:
-            directory = self.bundle_folder((self.folder / "bundle").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise self._missing(error, "model") from error
+        directory = self.bundle_folder(self._made().bundle)
         return directory, read_bundle(directory)
 
-    def keep_evaluation(self, evaluation: Evaluation) -> None:
-        """Write the evaluation."""
-        keep(self.folder / "evaluation.json", evaluation)
+    def _made(self) -> _Made:
+        return kept(self.folder / "made.json", _Made, self._named("model"))
+
+    def keep_evaluation(self, evaluation: Evaluation, bundle_id: str) -> None:
+        """Write the evaluation of a bundle."""
+        keep(self.folder / "evaluation.json", _Evaluated(bundle=bundle_id, found=evaluation))
 
     def evaluation(self) -> Evaluation:
-        """Return the evaluation.
+        """Return the evaluation of the latest bundle.
 
         Raises:
             NotKept: there is none.
         """
-        return kept(self.folder / "evaluation.json", Evaluation, self._named("evaluation"))
+        step = "evaluation"
+        held = kept(self.folder / "evaluation.json", _Evaluated, self._named(step))
+        self._require_same(held.bundle, step)
+        return held.found
 
-    def keep_backtest(self, found: Statistics) -> None:
-        """Write the numbers of the backtest."""
-        keep(self.folder / "backtest.json", found)
+    def keep_backtest(self, found: Statistics, bundle_id: str) -> None:
+        """Write the numbers of the backtest of a bundle."""
+        keep(self.folder / "backtest.json", _Backtested(bundle=bundle_id, found=found))
 
     def backtest(self) -> Statistics:
-        """Return the numbers of the backtest.
+        """Return the numbers of the backtest of the latest bundle.
 
         Raises:
             NotKept: there is none.
         """
-        return kept(self.folder / "backtest.json", Statistics, self._named("backtest"))
+        held = kept(self.folder / "backtest.json", _Backtested, self._named("backtest"))
+        self._require_same(held.bundle, "backtest")
+        return held.found
 
-    def keep_gates(self, reports: Sequence[GateReport]) -> None:
-        """Write the gates' reports."""
+    def keep_gates(self, reports: Sequence[GateReport], bundle_id: str) -> None:
+        """Write the gates' reports on a bundle."""
         for report in reports:
-            keep(self.folder / f"gate_{report.stage}.json", report)
+            gated = _Gated(bundle=bundle_id, found=report)
+            keep(self.folder / f"gate_{report.stage}.json", gated)
 
     def gate(self, stage: str) -> GateReport:
-        """Return the report of a gate.
+        """Return the report of a gate on the latest bundle.
 
         Raises:
             NotKept: there is none.
         """
-        return kept(self.folder / f"gate_{stage}.json", GateReport, self._named("gates"))
+        held = kept(self.folder / f"gate_{stage}.json", _Gated, self._named("gates"))
+        self._require_same(held.bundle, "gates")
+        return held.found
+
+    def _require_same(self, bundle_id: str, step: str) -> None:
+        """Refuse what was said of another bundle than the latest: it says nothing of this one."""
+        latest = self._made().bundle
+        if bundle_id != latest:
+            msg = (
+                f"what {self._named(step)} left is of {bundle_id}, the model is {latest}:"
+                f" materialise {self._named(step)} first"
+            )
+            raise NotKept(msg)
 
     def _named(self, step: str) -> str:
         return asset_key(self.symbol, step).to_user_string()

@@ -16,6 +16,9 @@ from realtime.declarations import Declaration, SettingsError, setting
 from realtime.history.market import checked_symbol
 from realtime.settings import Settings, read_toml
 
+#: A file that changed less than this ago may still be being written.
+SETTLED_NS = 5_000_000_000
+
 OPTIONS_FILE = "import.toml"
 _INDEX = Path("imports") / "files.json"
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download")
@@ -32,6 +35,8 @@ class ImportOptions(Declaration):
         timeframe: of bars; empty = found.
         point: size of a point where prices are whole points; 0 = found.
         spread_points: where bars have no spread; 0 = the symbol's typical one.
+        source: whose ticks they are: newer files of a source replace what older ones said; empty =
+            files whose names differ in digits only are of one source.
         ask_bars: bars are of the ask; the spread is taken off to get the bid.
         max_quarantined_fraction: of the rows, above which the data are not trained on.
     """
@@ -42,6 +47,7 @@ class ImportOptions(Declaration):
     timeframe: str = ""
     point: float = setting(0.0, least=0)
     spread_points: float = setting(0.0, least=0)
+    source: str = ""
     ask_bars: bool = False
     max_quarantined_fraction: float = setting(0.02, least=0, most=1)
 
@@ -70,6 +76,31 @@ class InboxFile:
         said = json.dumps(asdict(self.options), sort_keys=True)
         text = f"{self.symbol}\n{self.path}\n{self.size}\n{self.modified_ns}\n{said}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def is_settled(self, now_ns: int) -> bool:
+        """Tell whether nobody seems to be writing it."""
+        return abs(now_ns - self.modified_ns) >= SETTLED_NS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    """What lies in the inbox.
+
+    Attributes:
+        files: in order of symbol and name.
+        refused: folders whose ``import.toml`` cannot be understood; their files are left alone.
+    """
+
+    files: tuple[InboxFile, ...] = ()
+    refused: tuple[SettingsError, ...] = ()
+
+    def settled(self, now_ns: int) -> list[InboxFile]:
+        """Return the files that may be read."""
+        return [file for file in self.files if file.is_settled(now_ns)]
+
+    def unsettled(self, now_ns: int) -> list[InboxFile]:
+        """Return the files that may still be being written."""
+        return [file for file in self.files if not file.is_settled(now_ns)]
 
 
 def inbox_folder(settings: Settings) -> Path:
@@ -106,18 +137,32 @@ def inbox_files(settings: Settings) -> list[InboxFile]:
     Raises:
         SettingsError: an ``import.toml`` cannot be understood.
     """
-    found: list[InboxFile] = []
+    inbox = look_into(settings)
+    if inbox.refused:
+        raise inbox.refused[0]
+    return list(inbox.files)
+
+
+def look_into(settings: Settings) -> Inbox:
+    """Return what lies in the inbox; a folder that cannot be understood keeps no other back."""
     folder = inbox_folder(settings)
-    if not folder.is_dir():
-        return found
-    for home in sorted(each for each in folder.iterdir() if each.is_dir()):
+    files: list[InboxFile] = []
+    refused: list[SettingsError] = []
+    for home in sorted(each for each in folder.glob("*") if each.is_dir()):
         if home.name.startswith("."):
             continue
-        options = _options(home / OPTIONS_FILE)
-        found += [
-            file_of(home.name, path, options) for path in sorted(home.iterdir()) if _is_data(path)
-        ]
-    return found
+        try:
+            options = _options(home / OPTIONS_FILE)
+        except SettingsError as error:
+            refused.append(error)
+            continue
+        for path in sorted(home.iterdir()):
+            if _is_data(path):
+                try:
+                    files.append(file_of(home.name, path, options))
+                except SettingsError as error:  # it went away, or is a link to nowhere
+                    refused.append(error)
+    return Inbox(files=tuple(files), refused=tuple(refused))
 
 
 def _options(path: Path) -> ImportOptions:
@@ -160,12 +205,37 @@ class ImportIndex:
         """Return the symbols of all imported files, in order of name."""
         return sorted({str(each["symbol"]) for each in self._entries.values()})
 
+    def too_dirty(self) -> list[str]:
+        """Return the symbols with a file of which too large a share was kept out."""
+        dirty = {str(each["symbol"]) for each in self._entries.values() if is_too_dirty(each)}
+        return sorted(dirty)
+
+    def forget_missing(self) -> None:
+        """Forget files that are no more: what was wrong with them stops nothing any longer."""
+        there = {path: each for path, each in self._entries.items() if Path(path).exists()}
+        if len(there) < len(self._entries):
+            self._entries = there
+            self._write()
+
     def keep(self, file: InboxFile, told: Mapping[str, Any]) -> None:
         """Note that a file is in the lake, with what its import told."""
         known = {"symbol": file.symbol, "version": file.version, "size": file.size}
         self._entries.pop(str(file.path), None)
         self._entries[str(file.path)] = {**told, **known}
+        self._write()
+
+    def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_name(f".{self._path.name}.partial")
         partial.write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
         partial.replace(self._path)
+
+
+def quarantined_share(entry: Mapping[str, Any]) -> float:
+    """Return the share of an imported file's rows that was kept out."""
+    return int(entry["rows_quarantined"]) / max(int(entry["rows_read"]), 1)
+
+
+def is_too_dirty(entry: Mapping[str, Any]) -> bool:
+    """Tell whether more of an imported file was kept out than is allowed."""
+    return quarantined_share(entry) > float(entry["max_quarantined_fraction"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ml.aliases import align
 from ml.approval import read_approval
 from ml.errors import LearningError
 from ml.registry import champions, history, promote, rollback
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--stage", choices=STAGES, default="paper")
     each.add_argument("--approval", type=Path, metavar="FILE", help="TOML with bundle, by, reason")
     each.add_argument("--by", default=getpass.getuser(), help="who promotes (default: you)")
+    each.add_argument(
+        "--demote", action="store_true", help="even if the champion is of a higher stage"
+    )
     each = verbs.add_parser("rollback", help="return to the champion before the present one")
     each.add_argument("symbol")
     each.add_argument("--by", default=getpass.getuser(), help="who rolls back (default: you)")
@@ -50,14 +54,23 @@ def line_of(champion: Champion) -> str:
     )
 
 
-def run(options: argparse.Namespace, settings: Settings) -> list[str]:
-    """Do what was asked; return what to say."""
+def changed(options: argparse.Namespace, settings: Settings) -> Champion | None:
+    """Promote or roll back, if that was asked; return what was announced."""
     if options.verb == "promote":
         approval = None if options.approval is None else read_approval(options.approval)
-        found = promote(settings, options.bundle, options.stage, options.by, approval=approval)
-        return [line_of(found)]
-    if options.verb == "rollback":
-        return [line_of(rollback(settings, options.symbol, options.by))]
+        return promote(
+            settings,
+            options.bundle,
+            options.stage,
+            options.by,
+            approval=approval,
+            demote=options.demote,
+        )
+    return rollback(settings, options.symbol, options.by) if options.verb == "rollback" else None
+
+
+def shown(options: argparse.Namespace, settings: Settings) -> list[str]:
+    """Return what was asked for, a line each."""
     if options.verb == "history":
         kept = history(settings, options.symbol)
         return [line_of(each) for each in kept] or [f"nothing was promoted for {options.symbol}"]
@@ -68,12 +81,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0, or 2 with one clear line if it cannot be done as asked."""
     options = parser().parse_args(arguments)
     try:
-        lines = run(options, load_settings(options.config))
+        settings = load_settings(options.config)
+        champion = changed(options, settings)
+        lines = shown(options, settings) if champion is None else [line_of(champion)]
     except _REFUSALS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join(lines))
+    print("\n".join(lines), flush=True)
+    if champion is not None:
+        _align(settings, champion)
     return 0
+
+
+def _align(settings: Settings, champion: Champion) -> None:
+    """Let MLflow's alias follow; the loop does already, so trouble here is a warning."""
+    try:
+        align(settings, champion)
+    except _REFUSALS as error:
+        print(
+            f"warning: {error}; the loop follows the champion all the same, and the sensor"
+            " promotion_alert tries again",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 from ml.config import TrainingConfig
 from ml.models.form import INPUT, OUTPUT
 from ml.trials import trial_table
-from realtime.bundle import FORMAT, MANIFEST, Bundle, bundle_id, read_bundle
+from ml.whole_files import write_whole
+from realtime.bundle import (
+    FORMAT,
+    MANIFEST,
+    STAGES,
+    Bundle,
+    BundleHashMismatch,
+    bundle_id,
+    read_bundle,
+)
 from realtime.settings import DecisionSettings
 
 if TYPE_CHECKING:
     from ml.training import Trained  # xgboost: seconds that a rollback must not wait for
 
 MODEL_FILE = "model.onnx"
+SEAL = "sha256"  # of a gate's report: the id covers everything else, reports come after it
 _UNITS_NS = {
     "d": 86_400_000_000_000,
     "h": 3_600_000_000_000,
@@ -121,21 +131,91 @@ def write_bundle(
 
 
 def restaged(source: Path, directory: Path, stage: str, gates: Mapping[str, Any]) -> Bundle:
-    """Write a bundle again for another stage, with more gates; its id changes with the stage."""
-    read_bundle(source)
-    content: dict[str, Any] = json.loads((source / MANIFEST).read_bytes())
+    """Write a bundle again for another stage, with more gates; its id changes with the stage.
+
+    Raises:
+        BundleError: it cannot be used, or a report in it was edited.
+    """
+    content = _sealed_content(source)
     content["stage"] = stage
     content["gates"] = {**content["gates"], **gates}
     content["id"] = bundle_id(content)
     return _write(directory, content, (source / MODEL_FILE).read_bytes())
 
 
-def _write(directory: Path, content: Mapping[str, Any], onnx: bytes) -> Bundle:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / MODEL_FILE).write_bytes(onnx)
-    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+def noted(directory: Path, gates: Mapping[str, Any], training: Mapping[str, Any]) -> Bundle:
+    """Add gates and the training's record to a bundle where it is; nothing else of it changes.
+
+    Args:
+        directory: of the bundle.
+        gates: reports by stage; those of the same stage are replaced.
+        training: as in `write_bundle`; the same.
+
+    Raises:
+        BundleError: it cannot be used, and stays as it is.
+    """
+    before = read_bundle(directory)
+    content: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    content["gates"] = {**content["gates"], **_sealed(gates, before.id)}
+    content["training"] = {**content["training"], **training}
+    _write_manifest(directory, content)
     return read_bundle(directory)
+
+
+def twins(directory: Path) -> frozenset[str]:
+    """Return the ids of the same model at every stage: what a stage changes is only the name.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+    """
+    read_bundle(directory)
+    content: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
+    return frozenset(bundle_id({**content, "stage": stage}) for stage in STAGES)
+
+
+def require_sealed(bundle: Bundle) -> None:
+    """Refuse a bundle with a report that is not as its gate wrote it.
+
+    The hash shows an edit by hand, not one by somebody who computes it anew: for money, promotion
+    looks the report up in the ledger too.
+
+    Raises:
+        BundleHashMismatch: it was edited, or never sealed.
+    """
+    for name, report in bundle.gates.items():
+        if report.get(SEAL) != _seal(name, report, bundle.id):
+            msg = (
+                f"{bundle.id}: what {MANIFEST} says of the gate {name!r} is not what the gate"
+                f" said: it was edited; materialise the asset {bundle.symbol}/gates again"
+            )
+            raise BundleHashMismatch(msg)
+
+
+def _sealed_content(source: Path) -> dict[str, Any]:
+    require_sealed(read_bundle(source))
+    return json.loads((source / MANIFEST).read_bytes())
+
+
+def _sealed(gates: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {stage: {**report, SEAL: _seal(stage, report, name)} for stage, report in gates.items()}
+
+
+def _seal(stage: str, report: Mapping[str, Any], name: str) -> str:
+    said = [name, stage, {key: each for key, each in report.items() if key != SEAL}]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _write(directory: Path, content: Mapping[str, Any], onnx: bytes) -> Bundle:
+    """Write the model, then what names it: a bundle is there once its ``bundle.json`` is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_whole(directory / MODEL_FILE, onnx)
+    _write_manifest(directory, {**content, "gates": _sealed(content["gates"], str(content["id"]))})
+    return read_bundle(directory)
+
+
+def _write_manifest(directory: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+    write_whole(directory / MANIFEST, f"{text}\n".encode())
 
 
 def decision_table(decision: DecisionSettings) -> dict[str, Any]:

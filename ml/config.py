@@ -160,8 +160,12 @@ class GateConfig(Declaration):
         copied_label: |information coefficient| of a single feature above which it is taken for a
             copy of the label.
         predict_us: most microseconds of a one-row prediction, 99th percentile.
-        deflated_sharpe: probability that the candidates' best Sharpe ratio is not luck.
-        holdout_sharpe: probability that the net Sharpe ratio on the holdout is above 0.
+        deflated_sharpe: probability that the candidates' best Sharpe ratio is not luck; asked of
+            the net returns, and of those above holding the same mean position all the time.
+        holdout_sharpe: probability that the net Sharpe ratio on the holdout is above 0, and above
+            the luck of all earlier looks at it; asked of the same two.
+        least_trades: positions taken on the holdout. Bars of one held position are one bet, and
+            below about thirty bets no statement on their mean is worth much, however many bars.
     """
 
     calibration_error: float = setting(0.1, above=0, most=1)
@@ -169,6 +173,7 @@ class GateConfig(Declaration):
     predict_us: float = setting(1_000.0, above=0)
     deflated_sharpe: float = setting(0.95, above=0, below=1)
     holdout_sharpe: float = setting(0.95, above=0, below=1)
+    least_trades: int = setting(30, least=2)
 
 
 _DECISION = DecisionSettings()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ml.errors import LearningError
 from ml.feature_files import EVENT, MOMENT, SYMBOL, Partition
@@ -41,6 +42,9 @@ class TrainingSet:
         view: feature view they came from.
         dropped: rows left out, by reason: ``no_row`` (no features within the view's time to
             live), ``not_warm`` (some were NaN).
+        older: rows of `frame` whose features are of an earlier moment than their label, though
+            within the time to live: none where features exist at every decision.
+        oldest_us: the largest such difference, microseconds.
         fingerprint: hash of the frame's content (hex SHA-256).
         partitions: the feature files that were read, in order.
     """
@@ -49,6 +53,8 @@ class TrainingSet:
     features: tuple[str, ...]
     view: str
     dropped: Mapping[str, int]
+    older: int
+    oldest_us: int
     fingerprint: str
     partitions: tuple[Partition, ...]
 
@@ -90,12 +96,16 @@ def training_set(
         raise DatasetError(msg)
     _check_times(rows, found)
     frame = pl.concat([rows, joined.select(features)], how="horizontal")
-    kept, dropped = _complete(frame, features, found.there, view)
+    warm, dropped = _complete(frame, features, found.there, view)
+    kept = frame.filter(pl.Series(warm)).with_columns(pl.col(features).cast(pl.Float64))
+    ages_us = (rows[EVENT].to_physical().to_numpy() - found.row_times_us)[warm]
     return TrainingSet(
         frame=kept,
         features=tuple(features),
         view=view,
         dropped=dropped,
+        older=int(np.count_nonzero(ages_us)),
+        oldest_us=int(ages_us.max(initial=0)),
         fingerprint=fingerprint(kept),
         partitions=found.partitions,
     )
@@ -176,8 +186,8 @@ def _check_times(rows: pl.DataFrame, found: Any) -> None:
 
 def _complete(
     frame: pl.DataFrame, features: Sequence[str], there: Any, view: str
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the rows whose features are all there, and how many were left out and why.
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which rows have all of their features, and how many have not and why.
 
     A model is never asked about a row with a NaN, so it does not learn from one either.
     """
@@ -189,11 +199,10 @@ def _complete(
     warm = numbers.select(pl.all_horizontal(pl.all().is_not_nan().fill_null(value=False)))
     warm = warm.to_series().to_numpy()
     no_row, not_warm = int((~there).sum()), int((there & ~warm).sum())
-    kept = frame.filter(pl.Series(warm)).with_columns(pl.col(features).cast(pl.Float64))
-    if not len(kept):
+    if not warm.any():
         msg = (
             f"{view}: none of {len(frame)} labelled moments has features ({no_row} without a row,"
             f" {not_warm} not warm): build the features of their months"
         )
         raise DatasetError(msg)
-    return kept, {"no_row": no_row, "not_warm": not_warm}
+    return warm, {"no_row": no_row, "not_warm": not_warm}

@@ -15,3 +15,11 @@ class ModelMismatch(LearningError):
 
 class RegistryRefused(LearningError):
     """A promotion, rollback or registration cannot be done as asked."""
+
+
+class NotReplaced(RegistryRefused):
+    """The present champion stays, for a reason that its history gives."""
+
+
+class LostRace(RegistryRefused):
+    """Somebody else announced a champion in between; nothing was changed."""

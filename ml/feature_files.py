@@ -11,15 +11,17 @@ view, so rows that mean different things never share a file. Columns:
 - the features, float64, NaN while they warm up.
 
 A file appears at once and whole, its rows ordered by event, then creation. Equal content gives
-equal bytes, and a file that would not change is left alone.
+equal bytes, and a file that would not change is left alone. Its metadata name the files that the
+rows were computed from, as these were then: the record of a training quotes them.
 """
 
 import contextlib
 import fcntl
 import hashlib
 import io
+import json
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +39,7 @@ MOMENT = pl.Datetime("us", "UTC")
 
 _FOLDER = "features"
 _MARK = b"aitrading.features"
+_MADE_OF = b"aitrading.made_of"
 _IDENTITY_DIGITS = 8
 _LOCK = ".writer"
 
@@ -78,7 +81,12 @@ def kind_of(view: str) -> str:
 
 
 def write_features(
-    root: str | Path | Lake, view: str, symbol: str, month: Month | str, frame: pl.DataFrame
+    root: str | Path | Lake,
+    view: str,
+    symbol: str,
+    month: Month | str,
+    frame: pl.DataFrame,
+    made_of: Sequence[Partition] = (),
 ) -> Partition:
     """Replace a month of a symbol's features.
 
@@ -89,6 +97,7 @@ def write_features(
         month: all rows must lie in it.
         frame: ``event_timestamp`` (UTC), features (float64), optionally ``symbol`` and
             ``created_timestamp``, in any order of rows.
+        made_of: the files that the rows were computed from, as they were when they were read.
 
     Raises:
         FeatureFilesError: rows of another symbol or month, missing or repeated moments, moments
@@ -101,7 +110,7 @@ def write_features(
     if len(outside):
         raise _refusal(view, symbol, f"{len(outside)} rows lie outside {month}, cut by month first")
     with _writing(lake, view):
-        return _put(lake, view, symbol, month, rows)
+        return _put(lake, view, symbol, month, rows, sorted(made_of))
 
 
 def append_features(
@@ -130,7 +139,8 @@ def append_features(
                 raise _refusal(view, symbol, f"columns differ from {month}: {', '.join(differ)}")
             both = pl.concat([old, new]) if len(old) else new
             kept = both.unique([EVENT, CREATED], keep="last", maintain_order=True)
-            written.append(_put(lake, view, symbol, month, kept.sort(EVENT, CREATED)))
+            sources = made_of_month(lake, view, symbol, month) if len(old) else []
+            written.append(_put(lake, view, symbol, month, kept.sort(EVENT, CREATED), sources))
     return written
 
 
@@ -190,6 +200,26 @@ def read_partition(
     return table, _partition(view, symbol, month, table.num_rows, content)
 
 
+def made_of_month(
+    root: str | Path | Lake, view: str, symbol: str, month: Month | str
+) -> list[Partition]:
+    """Return the files that a stored month was computed from, as they were then.
+
+    Raises:
+        FeatureFilesError: it is not stored, or damaged.
+    """
+    lake, month = _lake(root), _month(month)
+    path = lake.path(kind_of(view), symbol, month)
+    content = _content(lake, path)
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as parquet:
+            metadata: dict[bytes, bytes] = parquet.schema_arrow.metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        msg = f"{path}: is damaged ({error}): delete it and build the features of the month"
+        raise FeatureFilesError(msg) from error
+    return [Partition(**each) for each in json.loads(metadata.get(_MADE_OF, b"[]"))]
+
+
 def _content(lake: Lake, path: str) -> bytes:
     try:
         return lake.files.cat_file(path)
@@ -238,19 +268,29 @@ def _partition(view: str, symbol: str, month: Month, rows: int, content: bytes) 
     return Partition(kind=kind, symbol=symbol, month=str(month), rows=rows, sha256=digest)
 
 
-def _put(lake: Lake, view: str, symbol: str, month: Month, rows: pl.DataFrame) -> Partition:
+def _put(
+    lake: Lake,
+    view: str,
+    symbol: str,
+    month: Month,
+    rows: pl.DataFrame,
+    made_of: Sequence[Partition],
+) -> Partition:
     path = lake.path(kind_of(view), symbol, month)
-    content = _encode(rows)
+    content = _encode(rows, made_of)
     if not lake.files.exists(path) or lake.files.cat_file(path) != content:
         lake.put(path, content)
     return _partition(view, symbol, month, len(rows), content)
 
 
-def _encode(rows: pl.DataFrame) -> bytes:
+def _encode(rows: pl.DataFrame, made_of: Sequence[Partition]) -> bytes:
+    metadata = {_MARK: b"1"}
+    if made_of:
+        metadata[_MADE_OF] = json.dumps([asdict(each) for each in made_of]).encode()
     table = cast("Any", rows).to_arrow(compat_level=pl.CompatLevel.oldest())
     buffer = io.BytesIO()
     pq.write_table(
-        table.replace_schema_metadata({_MARK: b"1"}),
+        table.replace_schema_metadata(metadata),
         buffer,
         compression="lz4",  # features hardly compress, and are read much more often than written
         write_page_checksum=True,  # a flipped bit is an error, never another feature

@@ -1,6 +1,6 @@
 """Features of history: the live kernels folded over ticks, as a frame."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -11,7 +11,7 @@ from ml.errors import TrainingRefused
 from realtime.calendar import calendar_named
 from realtime.kernels.features.feature_set import FeatureSet
 from realtime.kernels.layout import QUOTE
-from realtime.symbols import load_symbols
+from realtime.symbols import Symbol, chosen_symbols
 
 _DAY_NS = 86_400_000_000_000
 EVENT_TYPE = pl.Datetime("us", "UTC")
@@ -45,15 +45,22 @@ def times_ns_of(events: pl.Series) -> NDArray[np.int64]:
     return events.dt.epoch("us").to_numpy().astype(np.int64) * 1_000
 
 
-def calendar_days(symbol: str, start_ns: int, end_ns: int) -> NDArray[np.void]:
+def calendar_days(
+    symbol: str, start_ns: int, end_ns: int, known: Mapping[str, Symbol] | None = None
+) -> NDArray[np.void]:
     """Return the DAY rows of a symbol's calendar over a range of time.
+
+    Args:
+        symbol: whose.
+        start_ns: of the range, UTC.
+        end_ns: of the range.
+        known: catalogue with the user's own symbols; None for the shipped one.
 
     Raises:
         SettingsError: the symbol is unknown.
     """
-    return calendar_named(load_symbols()[symbol].calendar).days(
-        start_ns - _DAY_NS, end_ns + _DAY_NS
-    )
+    calendar = calendar_named(chosen_symbols([symbol], known)[0].calendar)
+    return calendar.days(start_ns - _DAY_NS, end_ns + _DAY_NS)
 
 
 def _days_around(ticks: object, symbol: str) -> NDArray[np.void]:

@@ -3,8 +3,9 @@
 The paper gate asks whether the model is what it says: no feature knows the future or is the label,
 training is repeatable, probabilities are calibrated and quick to come by. The live gate asks
 whether the edge is more than luck, with everything that was tried counted, on data that nothing was
-chosen on, and whether a person takes responsibility. Beating the class prior is stated, never
-required: what is required is the money, net.
+chosen on, with every look at it counted; whether it was the timing that earned it and not a market
+that moved, in enough trades to tell; and whether a person takes responsibility. Beating the class
+prior is stated, never required: what is required is the money, net.
 """
 
 import math
@@ -22,11 +23,13 @@ from ml.backtest.statistics import Statistics
 from ml.config import TrainingConfig
 from ml.evaluation.evaluation import Evaluation
 from ml.leaks import PrefixReport, copied_labels, information_coefficients
+from ml.ledger import Earlier
 from ml.models.graph import OnnxProbability
 from ml.training import Trained, segments_of, train, training_rows
 
 _TIMED_CALLS = 500
 _UNTIMED_CALLS = 50
+NOTHING = Earlier()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,7 @@ def paper_gate(
                 value=float(len(prefix.changed)),
                 threshold=0.0,
                 passed=prefix.passed,
-                text=_said(prefix),
+                text=prefix.text,
             ),
             Check(
                 name="no_copied_label",
@@ -183,14 +186,6 @@ def paper_gate(
     )  # fmt: skip
 
 
-def _said(prefix: PrefixReport) -> str:
-    if prefix.changed:
-        return f"change when the future is cut off: {', '.join(prefix.changed)}"
-    if prefix.rows == 0:
-        return "no row could be compared: give more ticks"
-    return f"{prefix.rows:,} rows over {prefix.cuts} cut histories came out the same"
-
-
 def predict_latency_us(trained: Trained, rows: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     """Return the 99th percentile of one-row predictions, microseconds."""
     model = OnnxProbability(trained.onnx)
@@ -210,19 +205,35 @@ def deflated_sharpe(trained: Trained, earlier: Sequence[float] = ()) -> tuple[fl
 
     Args:
         trained: with all its trials.
-        earlier: Sharpe ratios a bar of trials in earlier runs on the same history.
+        earlier: Sharpe ratios a bar of everything else that was tried.
     """
-    ratios = [trial.record.sharpe for trial in trained.trials] + list(earlier)
     record = trained.trial.record
-    found = deflated_sharpe_ratio(
-        record.sharpe,
-        record.bars,
-        record.skew,
-        record.kurtosis,
-        trials=len(ratios),
-        variance=float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0,
-    )
-    return (found if math.isfinite(found) else 0.0), len(ratios)
+    ratios = [trial.record.sharpe for trial in trained.trials] + list(earlier)
+    moments = (record.sharpe, record.bars, record.skew, record.kurtosis)
+    return _deflated(moments, ratios), len(ratios)
+
+
+def deflated_excess(trained: Trained, earlier: Sequence[float] = ()) -> tuple[float, int]:
+    """Return the same of what the trials earned above the market at their mean position."""
+    record = trained.trial.record
+    ratios = [trial.record.excess_sharpe for trial in trained.trials] + list(earlier)
+    moments = (record.excess_sharpe, record.bars, record.excess_skew, record.excess_kurtosis)
+    return _deflated(moments, ratios), len(ratios)
+
+
+def _deflated(moments: tuple[float, int, float, float], ratios: Sequence[float]) -> float:
+    """Deflate by the trials' number and spread, the spread being at least that of pure luck.
+
+    The formula takes the variance of the trials as it was found. Then many near copies of the best,
+    or trials that never trade, make the variance small and the bar low: trying more would help. The
+    Sharpe ratio of a worthless trial over T bars varies by 1 / (T - 1) whatever is tried beside it,
+    so that is the least.
+    """
+    periods = moments[1]
+    found = float(np.var(ratios, ddof=1)) if len(ratios) > 1 else 0.0
+    variance = max(found, 1.0 / max(periods - 1, 1))
+    deflated = deflated_sharpe_ratio(*moments, trials=len(ratios), variance=variance)
+    return deflated if math.isfinite(deflated) else 0.0
 
 
 def live_gate(
@@ -234,7 +245,8 @@ def live_gate(
     bundle: str,
     approval: Approval | None = None,
     backtest: Statistics | None = None,
-    earlier: Sequence[float] = (),
+    earlier: Earlier = NOTHING,
+    looks: int = 1,
 ) -> GateReport:
     """Ask whether a model may trade money.
 
@@ -246,11 +258,10 @@ def live_gate(
         bundle: id of the bundle that is to be promoted.
         approval: of an operator; without one the gate is closed.
         backtest: of the holdout through the engine, where there is one: it counts too.
-        earlier: Sharpe ratios a bar of trials in earlier runs on the same history.
+        earlier: what else was tried for the symbol.
+        looks: how often the holdout was looked at, this time among them.
     """
     gates = config.gates
-    deflated, trials = deflated_sharpe(trained, earlier)
-    psr = evaluation.trading.psr
     checks = [
         Check(
             name="paper_gate",
@@ -259,38 +270,114 @@ def live_gate(
             passed=paper.passed,
             text="passed" if paper.passed else "; ".join(paper.refusals),
         ),
-        Check(
-            name="deflated_sharpe",
-            value=deflated,
-            threshold=gates.deflated_sharpe,
-            passed=deflated > gates.deflated_sharpe,
-            text=f"{deflated:.3f} likely to be more than the luck of {trials} trials, above"
-            f" {gates.deflated_sharpe:g} is needed",
+        _luck_check(
+            "deflated_sharpe", deflated_sharpe(trained, earlier.sharpes), gates.deflated_sharpe
         ),
-        Check(
-            name="holdout_sharpe",
-            value=psr,
-            threshold=gates.holdout_sharpe,
-            passed=psr > gates.holdout_sharpe,
-            text=f"net Sharpe ratio {psr:.3f} likely above 0 on {evaluation.rows:,} bars of the"
-            f" holdout, above {gates.holdout_sharpe:g} is needed",
+        _luck_check(
+            "deflated_excess",
+            deflated_excess(trained, earlier.excess_sharpes),
+            gates.deflated_sharpe,
+            of="what it earned above the market at its mean position: ",
         ),
+        *_holdout_checks(evaluation, gates.holdout_sharpe, looks),
+        _trades_check(evaluation, backtest, gates.least_trades),
     ]
     if backtest is not None:
-        checks.append(_backtest_check(backtest, gates.holdout_sharpe))
+        checks += _backtest_checks(backtest, gates.holdout_sharpe)
     checks.append(_approval_check(approval, bundle))
     return GateReport(stage="live", checks=tuple(checks))
 
 
-def _backtest_check(backtest: Statistics, threshold: float) -> Check:
-    psr = backtest.psr if math.isfinite(backtest.psr) else 0.0
+def _luck_check(name: str, found: tuple[float, int], threshold: float, *, of: str = "") -> Check:
+    deflated, trials = found
     return Check(
-        name="backtest_sharpe",
-        value=psr,
+        name=name,
+        value=deflated,
         threshold=threshold,
-        passed=psr > threshold and not backtest.ruined,
-        text=f"net Sharpe ratio {psr:.3f} likely above 0 in {backtest.trading_days:,} days of"
-        f" backtest with {backtest.all_trades.trades:,} trades, above {threshold:g} is needed",
+        passed=deflated > threshold,
+        text=f"{of}{deflated:.3f} likely to be more than the luck of {trials} trials, above"
+        f" {threshold:g} is needed",
+    )
+
+
+def _holdout_checks(evaluation: Evaluation, threshold: float, looks: int) -> tuple[Check, Check]:
+    """Ask whether the holdout paid, and whether it was the timing that paid and not the market.
+
+    Every look at a holdout makes it less of one: the ratio must exceed what luck gives the best of
+    so many looks. The first look has nothing to exceed but 0.
+    """
+    record = evaluation.trading
+    variance = 1.0 / max(record.bars - 1, 1)
+    psr, excess = (
+        deflated_sharpe_ratio(*moments, trials=looks, variance=variance)
+        for moments in (
+            (record.sharpe, record.bars, record.skew, record.kurtosis),
+            (record.excess_sharpe, record.bars, record.excess_skew, record.excess_kurtosis),
+        )
+    )
+    looked = "looked at once" if looks == 1 else f"looked at {looks} times"
+    on = f"on {evaluation.rows:,} bars of the holdout, {looked}, above {threshold:g} is needed"
+    above = "0" if looks == 1 else f"the luck of {looks} looks"
+    return (
+        _likely(
+            "holdout_sharpe",
+            psr,
+            threshold,
+            f"net Sharpe ratio {{}} likely above {above} {on}",
+        ),
+        _likely(
+            "holdout_excess",
+            excess,
+            threshold,
+            f"net Sharpe ratio less the market's at the mean position {record.mean_position:+.2f}:"
+            f" {{}} likely above {above} {on}",
+        ),
+    )
+
+
+def _likely(name: str, value: float, threshold: float, text: str, *, also: bool = True) -> Check:
+    """Return the check of a probability; one that is not defined counts as none."""
+    value = value if math.isfinite(value) else 0.0
+    return Check(
+        name=name,
+        value=value,
+        threshold=threshold,
+        passed=value > threshold and also,
+        text=text.format(f"{value:.3f}"),
+    )
+
+
+def _trades_check(evaluation: Evaluation, backtest: Statistics | None, least: int) -> Check:
+    """Ask for enough independent bets: a position that is held is one, however many bars."""
+    counts = [evaluation.trading.trades, *([] if backtest is None else [backtest.round_trips])]
+    return Check(
+        name="trades",
+        value=float(min(counts)),
+        threshold=float(least),
+        passed=min(counts) >= least,
+        text=f"{min(counts):,} independent trades on the holdout, at least {least:,} are needed",
+    )
+
+
+def _backtest_checks(backtest: Statistics, threshold: float) -> tuple[Check, Check]:
+    where = (
+        f"in {backtest.trading_days:,} days of backtest with {backtest.all_trades.trades:,} trades,"
+        f" above {threshold:g} is needed"
+    )
+    return (
+        _likely(
+            "backtest_sharpe",
+            backtest.psr,
+            threshold,
+            f"net Sharpe ratio {{}} likely above 0 {where}",
+            also=not backtest.ruined,
+        ),
+        _likely(
+            "backtest_excess",
+            backtest.excess_psr,
+            threshold,
+            f"net Sharpe ratio less the market's at the mean exposure: {{}} likely above 0 {where}",
+        ),
     )
 
 

@@ -2,13 +2,18 @@
 
 A bundle's tar is put into the object store and read back before the bucket `champion` points at it,
 so the loop never sees a name without its bytes. The bucket keeps its history: rolling back means
-promoting what was in force before. What a training was is recorded by `ml.tracking`.
+promoting what was in force before, and what was rolled away from is known. Whatever is announced
+names the entry that it follows, so of two who promote at once one is told that he lost.
+
+The bucket is what the loop follows. MLflow's record of the training (`ml.tracking`) is made before,
+its alias follows after (`ml.aliases`).
 """
 
 import asyncio
 import hashlib
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,23 +24,26 @@ from nats.js.errors import (
     BadBucketError,
     BucketNotFoundError,
     DigestMismatchError,
-    NoKeysError,
+    KeyWrongLastSequenceError,
     NotFoundError,
 )
 
 from ml.approval import Approval
-from ml.bundle import restaged
-from ml.errors import RegistryRefused
+from ml.bundle import SEAL, require_sealed, restaged, twins
+from ml.errors import LostRace, NotReplaced, RegistryRefused
+from ml.ledger import Ledger
+from ml.standing import ROLLED_BACK, Standing, in_force
 from ml.tracking import log_bundle, log_to_mlflow, register, set_alias, version_at
-from realtime.bundle import STAGES, Bundle, BundleError, pack, read_bundle, unpack
+from realtime.bundle import STAGES, Bundle, BundleError, pack, peek, read_bundle, unpack
 from realtime.champion import Champion, parse_champion
 from realtime.clock import Clock, WallClock
 from realtime.connection import ConnectionRefused, connect
-from realtime.contracts.subjects import CHAMPION_BUCKET, MODEL_STORE, name_of, token
+from realtime.contracts.subjects import CHAMPION_BUCKET, MODEL_STORE, key, name_of
 from realtime.settings import Settings
+from realtime.streams import Stored, StreamReader, StreamUnavailable
 
 USER = "platform"
-_ROLLED_BACK = " (rollback)"
+_KEYS = f"$KV.{CHAMPION_BUCKET}."
 _SECOND_NS = 1_000_000_000
 _Answer = TypeVar("_Answer")
 
@@ -43,6 +51,7 @@ _Answer = TypeVar("_Answer")
 @dataclass(frozen=True, kw_only=True)
 class _Servers:
     champions: Any  # nats.js.kv.KeyValue
+    announced: StreamReader  # of the same bucket
     models: Any  # nats.js.object_store.ObjectStore
 
 
@@ -54,12 +63,14 @@ def promote(
     *,
     approval: Approval | None = None,
     clock: Clock | None = None,
+    demote: bool = False,
+    again: bool = True,
 ) -> Champion:
     """Make a bundle the champion of its symbol.
 
     ``"shadow"`` asks nothing; ``"paper"`` asks that the bundle passed its paper gate; ``"live"``
-    that it passed every other check of its live gate and that an operator approved this very
-    bundle. The bundle that goes out bears the stage.
+    that it passed every other check of its live gate, that the ledger has that gate, and that an
+    operator approved this very bundle. The bundle that goes out bears the stage.
 
     Args:
         settings: which server; the password of the user ``platform``.
@@ -68,11 +79,15 @@ def promote(
         by: who promotes, or what.
         approval: needed for ``"live"``.
         clock: the machine's if not given.
+        demote: replace a champion of a higher stage, too.
+        again: announce what is the champion already, or was rolled away from, too.
 
     Returns:
         What was announced.
 
     Raises:
+        NotReplaced: the champion stays, see `demote` and `again`.
+        LostRace: somebody else announced a champion meanwhile.
         RegistryRefused: a gate is closed, or the server did not take it: nothing was announced.
         BundleError: the bundle cannot be used.
         ConnectionRefused: the server cannot be reached.
@@ -85,6 +100,9 @@ def promote(
         raise RegistryRefused(msg)
     bundle = read_bundle(directory)
     _require_gates(bundle, stage, approval)
+    if stage == "live":
+        _require_record(settings, bundle)
+    names = twins(directory)
     now_ns = (clock or WallClock()).now_ns()
     with tempfile.TemporaryDirectory() as folder:
         staged = Path(folder) / "bundle"
@@ -99,7 +117,19 @@ def promote(
         promoted_ns=now_ns,
         by=by,
     )
-    return _run(settings, lambda servers: _announce_new(servers, champion, data))
+
+    async def work(servers: _Servers) -> Champion:
+        standing = await _standing(servers, champion.symbol)
+        objection = standing.objection(names, stage, demote=demote, again=again)
+        if objection is not None:
+            hint = " (--demote does it)" if objection.higher else ""
+            msg = f"{outgoing.id} is not promoted: {objection.said}{hint}"
+            raise NotReplaced(msg)
+        stored = await _put(servers, champion, data)
+        await _verify(servers, stored)
+        return await _announce(servers, stored, standing.revision)
+
+    return _run(settings, work)
 
 
 def rollback(settings: Settings, symbol: str, by: str, *, clock: Clock | None = None) -> Champion:
@@ -108,6 +138,7 @@ def rollback(settings: Settings, symbol: str, by: str, *, clock: Clock | None = 
     Rolling back twice goes back two: what was rolled away from is passed over.
 
     Raises:
+        LostRace: somebody else announced a champion meanwhile.
         RegistryRefused: there was none before, or its bytes are gone or no longer usable; the
             present one stays.
         ConnectionRefused: the server cannot be reached.
@@ -115,16 +146,16 @@ def rollback(settings: Settings, symbol: str, by: str, *, clock: Clock | None = 
     now_ns = (clock or WallClock()).now_ns()
 
     async def work(servers: _Servers) -> Champion:
-        stack = in_force(await _history(servers, symbol))
+        standing = await _standing(servers, symbol)
+        stack = in_force(list(standing.announced))
         if len(stack) < 2:
             held = f"only {stack[0].bundle_id}" if stack else "nothing"
             msg = f"{symbol} cannot be rolled back: {held} was promoted before"
             raise RegistryRefused(msg)
         before = stack[-2]
         await _verify(servers, before)
-        again = replace(before, promoted_ns=now_ns, by=f"{by}{_ROLLED_BACK}")
-        await servers.champions.put(token(symbol), again.encode())
-        return again
+        again = replace(before, promoted_ns=now_ns, by=f"{by}{ROLLED_BACK}")
+        return await _announce(servers, again, standing.revision)
 
     return _run(settings, work)
 
@@ -133,38 +164,48 @@ def champions(settings: Settings) -> list[Champion]:
     """Return the champion of every symbol, in order of their names."""
 
     async def work(servers: _Servers) -> list[Champion]:
-        try:
-            keys: list[str] = await servers.champions.keys()
-        except NoKeysError:
-            return []
-        stacks = [in_force(await _history(servers, name_of(key))) for key in sorted(keys)]
-        return [stack[-1] for stack in stacks if stack]
+        entries = await _entries(servers, ">")
+        held = sorted({stored.subject.removeprefix(_KEYS) for stored in entries})
+        found = [(await _standing(servers, _symbol_of(each))).present for each in held]
+        return [champion for champion in found if champion is not None]
 
     return _run(settings, work)
 
 
 def history(settings: Settings, symbol: str) -> list[Champion]:
     """Return every announcement of a symbol that is kept, oldest first."""
-    return _run(settings, lambda servers: _history(servers, symbol))
+    return list(standing_of(settings, symbol).announced)
 
 
-def in_force(announced: list[Champion]) -> list[Champion]:
-    """Return the champions that rolling back would go through, the present one last."""
-    stack: list[Champion] = []
-    for champion in announced:
-        if champion.by.endswith(_ROLLED_BACK):
-            while stack and stack[-1].sha256 != champion.sha256:
-                stack.pop()
-        if stack and stack[-1].sha256 == champion.sha256 and stack[-1].stage == champion.stage:
-            stack[-1] = champion
-        else:
-            stack.append(champion)
-    return stack
+def standing_of(settings: Settings, symbol: str) -> Standing:
+    """Return what the history of a symbol's champions says, as of now."""
+    return _run(settings, lambda servers: _standing(servers, symbol))
+
+
+def bundle_of(settings: Settings, champion: Champion) -> Bundle:
+    """Return what a champion's own bytes say of it, whatever became of the folder they came from.
+
+    Raises:
+        RegistryRefused: the server did not answer as it should.
+        ConnectionRefused: it cannot be reached.
+        BundleError: they are gone, or no bundle.
+    """
+
+    async def work(servers: _Servers) -> Bundle:
+        try:
+            found = await servers.models.get(champion.object)
+        except (NotFoundError, DigestMismatchError):
+            msg = f"{champion.object} in the object store cannot be used: promote again"
+            raise BundleError(msg) from None
+        return await asyncio.to_thread(peek, bytes(found.data or b""), champion.object)
+
+    return _run(settings, work)
 
 
 def _require_gates(bundle: Bundle, stage: str, approval: Approval | None) -> None:
     if stage == "shadow":
         return
+    require_sealed(bundle)
     refused = _closed(bundle, "paper", ())
     if stage == "live":
         refused = refused or _closed(bundle, "live", ("approval",))
@@ -174,6 +215,18 @@ def _require_gates(bundle: Bundle, stage: str, approval: Approval | None) -> Non
             refused = f"the approval of {approval.by} is for {approval.bundle}, not {bundle.id}"
     if refused:
         msg = f"{bundle.id} is not promoted to {stage}: {refused}"
+        raise RegistryRefused(msg)
+
+
+def _require_record(settings: Settings, bundle: Bundle) -> None:
+    """Refuse a live gate that the ledger does not know: a hash in the same file proves little."""
+    ledger = Ledger(settings.paths.var, bundle.symbol)
+    if not ledger.has_gate(bundle.id, str(bundle.gates["live"][SEAL])):
+        msg = (
+            f"{bundle.id} is not promoted to live: {ledger.path} has no record of its live gate as"
+            f" it stands in the bundle; materialise the asset {bundle.symbol}/gates where it was"
+            " trained"
+        )
         raise RegistryRefused(msg)
 
 
@@ -216,10 +269,21 @@ def _staged(
     return restaged(source, target, stage, gates)
 
 
-async def _announce_new(servers: _Servers, champion: Champion, data: bytes) -> Champion:
-    champion = await _put(servers, champion, data)
-    await _verify(servers, champion)
-    await servers.champions.put(token(champion.symbol), champion.encode())
+async def _announce(servers: _Servers, champion: Champion, after: int) -> Champion:
+    """Announce a champion as what follows an entry of the bucket, and no other.
+
+    Raises:
+        LostRace: that entry is no longer the newest.
+    """
+    try:
+        await servers.champions.update(key(champion.symbol), champion.encode(), last=after)
+    except KeyWrongLastSequenceError:
+        msg = (
+            f"{champion.bundle_id} is not announced: somebody else announced a champion of"
+            f" {champion.symbol} meanwhile, which stays; look at it (python -m ml champions) and"
+            " try again"
+        )
+        raise LostRace(msg) from None
     return champion
 
 
@@ -257,19 +321,34 @@ async def _verify(servers: _Servers, champion: Champion) -> None:
         raise RegistryRefused(msg)
 
 
-async def _history(servers: _Servers, symbol: str) -> list[Champion]:
-    try:
-        entries = await servers.champions.history(token(symbol))
-    except (NoKeysError, NotFoundError):
-        return []
+def _symbol_of(part: str) -> str:
+    """Return the symbol of a key: `key` writes with ``=`` what `token` writes with ``%``."""
+    return name_of(part.replace("=", "%"))
+
+
+async def _standing(servers: _Servers, symbol: str) -> Standing:
+    entries = await _entries(servers, key(symbol))
     found: list[Champion] = []
-    for entry in entries:
-        if entry.value:
+    for stored in entries:
+        if stored.payload:
             try:
-                found.append(parse_champion(entry.value, symbol))
+                found.append(parse_champion(stored.payload, symbol))
             except BundleError:
                 continue  # somebody else's mistake is not in the way of a rollback
-    return found
+    if not entries:
+        return Standing()
+    newest = entries[-1]
+    return Standing(announced=tuple(found), revision=newest.seq, withdrawn=not newest.payload)
+
+
+async def _entries(servers: _Servers, place: str) -> list[Stored]:
+    """Return what the bucket keeps of a key (wildcards allowed), oldest first.
+
+    Not `KeyValue.history`: nats-py says that there is nothing when the first entry is on its way
+    while it asks how many are still to come.
+    """
+    async with aclosing(servers.announced.read(0, f"{_KEYS}{place}")) as parts:
+        return [stored async for part in parts for stored in part]
 
 
 def _run(settings: Settings, work: Callable[[_Servers], Awaitable[_Answer]]) -> _Answer:
@@ -279,13 +358,14 @@ def _run(settings: Settings, work: Callable[[_Servers], Awaitable[_Answer]]) -> 
             js: JetStreamContext = client.jetstream(timeout=settings.nats.timeout_ns / _SECOND_NS)  # pyright: ignore[reportUnknownMemberType]
             servers = _Servers(
                 champions=await js.key_value(CHAMPION_BUCKET),
+                announced=StreamReader(client, f"KV_{CHAMPION_BUCKET}"),
                 models=await js.object_store(MODEL_STORE),
             )
             return await work(servers)
         except (BadBucketError, BucketNotFoundError) as error:
             msg = f"the server lacks the bucket of champions or models ({error}): make up makes it"
             raise RegistryRefused(msg) from error
-        except (NatsError, OSError) as error:
+        except (NatsError, OSError, StreamUnavailable) as error:
             msg = f"the NATS server did not answer as it should ({error or type(error).__name__})"
             raise RegistryRefused(msg) from error
         finally:
@@ -298,13 +378,16 @@ __all__ = [
     "Approval",
     "Champion",
     "ConnectionRefused",
+    "bundle_of",
     "champions",
     "history",
+    "in_force",
     "log_bundle",
     "log_to_mlflow",
     "promote",
     "register",
     "rollback",
     "set_alias",
+    "standing_of",
     "version_at",
 ]

@@ -111,6 +111,23 @@ def walk_forward(
         yield train, validation[validation >= validation_start], test
 
 
+def holdout_start(rows: int, holdout_fraction: float) -> int:
+    """Return the first row of the holdout: the newest part of so many rows."""
+    return rows - round(rows * holdout_fraction)
+
+
+def developed_rows(
+    event_ns: Rows, end_ns: Rows, *, holdout_fraction: float, embargo: int = 0
+) -> Rows:
+    """Return the rows that may be learned from, chosen by and weighed by.
+
+    They lie before the holdout by the embargo, and their labels ended before it began: a label
+    that reaches into the holdout knows its prices.
+    """
+    start = holdout_start(len(event_ns), holdout_fraction)
+    return purged_before(event_ns, end_ns, start, embargo)
+
+
 def segments(
     event_ns: Rows,
     end_ns: Rows,
@@ -132,14 +149,16 @@ def segments(
         TrainingRefused: a part would be empty.
     """
     rows = len(event_ns)
-    holdout_start = rows - round(rows * holdout_fraction)
-    calibration_start = holdout_start - round(holdout_start * calibration_fraction)
+    start = holdout_start(rows, holdout_fraction)
+    calibration_start = start - round(start * calibration_fraction)
     train = purged_before(event_ns, end_ns, calibration_start, embargo)
-    calibration = purged_before(event_ns, end_ns, holdout_start, embargo)
+    calibration = developed_rows(
+        event_ns, end_ns, holdout_fraction=holdout_fraction, embargo=embargo
+    )
     found = Segments(
         train=train,
         calibration=calibration[calibration >= calibration_start],
-        holdout=np.arange(holdout_start, rows),
+        holdout=np.arange(start, rows),
     )
     for name, part in vars(found).items():
         if len(part) == 0:

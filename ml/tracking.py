@@ -141,6 +141,17 @@ def set_alias(tracking_uri: str, symbol: str, clock: str, alias: str, version: i
     _client(tracking_uri).set_registered_model_alias(model_name(symbol, clock), alias, str(version))
 
 
+def drop_alias(tracking_uri: str, symbol: str, clock: str, alias: str) -> None:
+    """Take an alias away: no version has it."""
+    _client(tracking_uri).delete_registered_model_alias(model_name(symbol, clock), alias)
+
+
+def alias_versions(tracking_uri: str, symbol: str, clock: str) -> dict[str, int]:
+    """Return the version that each alias of a registered model points at."""
+    found = _client(tracking_uri).get_registered_model(model_name(symbol, clock))
+    return {str(alias): int(version) for alias, version in dict(found.aliases).items()}
+
+
 def version_at(tracking_uri: str, symbol: str, clock: str, alias: str) -> tuple[int, str]:
     """Return (version, run id) that an alias points at.
 
@@ -186,6 +197,8 @@ def metrics_of(
         "gross_sharpe_a_bar": trading.gross_sharpe,
         "net_psr": trading.psr,
         "net_return": trading.net_return,
+        "excess_psr": trading.excess_psr,
+        "trades": float(trading.trades),
         "trials": float(len(trained.trials)),
         "rounds": float(trained.trees.rounds),
     }

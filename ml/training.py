@@ -1,12 +1,15 @@
 """Training: from a frame of features and labels to a calibrated, exported model.
 
-Rows are cut in order of time into training, calibration and holdout. Candidates are compared by
-walk-forward folds inside the first two; each is a trial, and what each would have earned there is
-kept, because the more are tried the likelier one looks good. The chosen one is fitted on the
-training segment, ended and calibrated on the calibration segment. Nothing here reads the holdout.
+Rows are cut in order of time into training, calibration and holdout. What is developed on are the
+rows whose labels ended before the holdout began, less an embargo. Candidates are compared by
+walk-forward folds inside of these; each is a trial, and what each would have earned there is kept,
+because the more are tried the likelier one looks good. The chosen one is fitted on the training
+segment, ended and calibrated on the calibration segment. Nothing here reads the holdout: no
+feature, label, end of a label or price of it changes a byte of the model.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +18,12 @@ from numpy.typing import NDArray
 
 from ml.config import Candidate, TrainingConfig
 from ml.errors import TrainingRefused
-from ml.evaluation.scores import log_loss
+from ml.evaluation.scores import log_loss, weighted_mean
 from ml.features import times_ns_of
 from ml.models.boosted import Boosted, Sample, fit_boosted
 from ml.models.graph import export, require_same
 from ml.models.platt import Belief, Platt, fit_platt
-from ml.splits import Segments, segments, walk_forward
+from ml.splits import Segments, developed_rows, holdout_start, segments, walk_forward
 from ml.trials import Trial, record_of, trial_table
 from ml.weights import label_uniqueness
 
@@ -37,18 +40,21 @@ class TrainingRows:
     Attributes:
         event_ns: (n,) when each row was known.
         end_ns: (n,) when its label was known.
-        sample: features, labels and weights of uniqueness.
+        sample: features, labels and weights of uniqueness: of the developed rows among
+            themselves (1 on average), of the holdout among itself; 0 for the rows between them.
+        developed: (m,) the rows that may be learned from, see `ml.splits.developed_rows`.
         values: (n, columns) features as they came, float64.
         label_return: (n,) signed move to the outcome, fraction.
         bar_return: (n,) of the mid until the next event.
         cost: (n,) of a round trip, fraction.
-        independence: mean uniqueness: so many independent labels a row.
+        independence: mean uniqueness of the developed rows: so many independent labels a row.
         dropped: rows of the frame that had a missing feature or number.
     """
 
     event_ns: NDArray[np.int64]
     end_ns: NDArray[np.int64]
     sample: Sample
+    developed: NDArray[np.int64]
     values: NDArray[np.float64]
     label_return: NDArray[np.float64]
     bar_return: NDArray[np.float64]
@@ -77,7 +83,8 @@ class Trained:
         prior: share of the upper class in the training segment.
         gains: share of each feature in what the trees gained.
         difference: largest difference between the exported and the trained model.
-        fingerprint: hash of the rows that were used (hex SHA-256).
+        fingerprint: hash of the rows that decided what the model is, those that candidates were
+            compared on among them, and of where they were cut (hex SHA-256).
     """
 
     config: TrainingConfig
@@ -116,8 +123,7 @@ def train(frame: pl.DataFrame, config: TrainingConfig) -> Trained:
     """
     data = training_rows(frame, config)
     parts = segments_of(data, config)
-    developed = np.arange(int(parts.holdout[0]))
-    trials = tuple(_trial(data, developed, each, config) for each in config.candidates)
+    trials = tuple(_trial(data, each, config) for each in config.candidates)
     chosen = min(range(len(trials)), key=lambda k: trials[k].log_loss)
     trees, platt = _fit(data, parts.train, parts.calibration, config.candidates[chosen], config)
     onnx = export(trees, platt, len(config.features))
@@ -140,7 +146,7 @@ def train(frame: pl.DataFrame, config: TrainingConfig) -> Trained:
         prior=_share(data, parts.train),
         gains=dict(zip(config.features, gains.tolist(), strict=True)),
         difference=require_same(onnx, trees, platt, data.sample.rows[spread]),
-        fingerprint=_fingerprint(data, used),
+        fingerprint=_fingerprint(data, parts),
     )
 
 
@@ -183,12 +189,23 @@ def training_rows(frame: pl.DataFrame, config: TrainingConfig) -> TrainingRows:
     if not bool(np.isfinite(rows).all()):
         msg = "a feature is too large for float32, which models compute in"
         raise TrainingRefused(msg)
-    labels, unique = usable["label"].to_numpy(), label_uniqueness(event_ns, end_ns)
-    independence = float(unique.mean())
+    split, labels = config.split, usable["label"].to_numpy()
+    developed = developed_rows(
+        event_ns,
+        end_ns,
+        holdout_fraction=split.holdout_fraction,
+        embargo=split.embargo_bars,
+    )
+    held = np.arange(holdout_start(len(event_ns), split.holdout_fraction), len(event_ns))
+    unique = np.zeros(len(event_ns))
+    for part in (developed, held):  # each by itself: neither may tell of the other
+        unique[part] = label_uniqueness(event_ns[part], end_ns[part])
+    independence = math.fsum(unique[developed].tolist()) / max(len(developed), 1) or 1.0
     return TrainingRows(
         event_ns=event_ns,
         end_ns=end_ns,
         sample=Sample(rows=rows, labels=labels.astype(np.float64), weights=unique / independence),
+        developed=developed,
         values=values,
         label_return=usable["label_return"].to_numpy(),
         bar_return=usable["bar_return"].to_numpy(),
@@ -215,8 +232,11 @@ def _require_enough(usable: pl.DataFrame, config: TrainingConfig) -> None:
         raise TrainingRefused(msg)
 
 
-def _fingerprint(data: TrainingRows, rows: NDArray[np.int64]) -> str:
-    digest = hashlib.sha256()
+def _fingerprint(data: TrainingRows, parts: Segments) -> str:
+    rows, digest = data.developed, hashlib.sha256()
+    # Where the parts begin follows from how many rows there are, the held-out ones among them.
+    cuts = (len(rows), len(parts.train), int(parts.calibration[0]))
+    digest.update(np.array(cuts, np.int64).tobytes())
     for values in (
         data.event_ns,
         data.end_ns,
@@ -231,7 +251,7 @@ def _fingerprint(data: TrainingRows, rows: NDArray[np.int64]) -> str:
 
 def _share(data: TrainingRows, rows: NDArray[np.int64]) -> float:
     weights = data.sample.weights[rows]
-    return float(weights @ data.sample.labels[rows] / weights.sum())
+    return weighted_mean(data.sample.labels[rows], weights)
 
 
 def _fit(
@@ -260,24 +280,25 @@ def _fit(
 
 def _trial(
     data: TrainingRows,
-    developed: NDArray[np.int64],
     candidate: Candidate,
     config: TrainingConfig,
 ) -> Trial:
     """Walk a candidate forward; every prediction is of rows after all that it was fitted on."""
+    developed = data.developed
     event_ns, end_ns = data.event_ns[developed], data.end_ns[developed]
     tested: list[NDArray[np.int64]] = []
     said: list[NDArray[np.float64]] = []
     priors: list[NDArray[np.float64]] = []
     rounds: list[int] = []
     split = config.split
-    for train_rows, validation_rows, test_rows in walk_forward(
+    for places in walk_forward(
         event_ns,
         end_ns,
         split.folds,
         split.embargo_bars,
         validation_fraction=split.calibration_fraction,
     ):
+        train_rows, validation_rows, test_rows = (developed[part] for part in places)
         trees, platt = _fit(data, train_rows, validation_rows, candidate, config)
         tested.append(test_rows)
         said.append(platt.probability(trees.margins(data.sample.rows[test_rows])))

@@ -33,6 +33,13 @@ class Record:
         gross_return: the same before costs.
         changes: position changes, in units of a whole position.
         share_in_market: of the bars.
+        trades: times that a position was taken: one that is held is one bet, however long.
+        mean_position: over all bars, -1 to 1.
+        excess_sharpe: of the net returns less those of holding `mean_position` all the time: what
+            the timing earned. A market that only drifts pays whoever is in it, and no timing.
+        excess_skew: of those.
+        excess_kurtosis: of those, not in excess.
+        excess_psr: probability that their true Sharpe ratio is above 0.
     """
 
     bars: int
@@ -46,6 +53,12 @@ class Record:
     gross_return: float
     changes: float
     share_in_market: float
+    trades: int
+    mean_position: float
+    excess_sharpe: float
+    excess_skew: float
+    excess_kurtosis: float
+    excess_psr: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +131,12 @@ def record_of(
     changes = np.abs(np.diff(held, prepend=0.0))
     gross = held * bar_returns
     net = gross - 0.5 * costs * changes
+    mean_position = float(held.mean()) if held.size else 0.0
+    excess = net - mean_position * bar_returns
     skew, kurtosis = moments(net)
+    excess_skew, excess_kurtosis = moments(excess)
     sharpe, gross_sharpe = sharpe_per_day(net), sharpe_per_day(gross)
+    excess_sharpe = sharpe_per_day(excess)
     return Record(
         bars=len(net),
         sharpe=_or_zero(sharpe),
@@ -132,6 +149,14 @@ def record_of(
         gross_return=float(gross.sum()),
         changes=float(changes.sum()),
         share_in_market=float(np.count_nonzero(held)) / max(len(held), 1),
+        trades=int(np.count_nonzero((held != 0.0) & (np.diff(held, prepend=0.0) != 0.0))),
+        mean_position=mean_position,
+        excess_sharpe=_or_zero(excess_sharpe),
+        excess_skew=excess_skew,
+        excess_kurtosis=excess_kurtosis,
+        excess_psr=_or_zero(
+            probabilistic_sharpe_ratio(excess_sharpe, len(net), excess_skew, excess_kurtosis)
+        ),
     )
 
 
@@ -150,6 +175,7 @@ def trial_table(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             "prior_log_loss": trial.prior_log_loss,
             "net_sharpe_a_bar": trial.record.sharpe,
             "net_psr": trial.record.psr,
+            "excess_sharpe_a_bar": trial.record.excess_sharpe,
         }
         for trial in trials
     ]

@@ -3,7 +3,8 @@
 Stop losses, stop-outs, swaps, deposits, orders that fill later, and what somebody does by hand at
 the terminal: none of it is announced, so the account is looked at again and again and compared with
 the last report. Deals are told once, by their tickets. The deals of one look at the account that
-belong together make one report, and every report carries the whole account.
+belong together make one report, and every report carries the whole account. There is no look while
+the terminal has no link to the trade server: it would show an account that is old, or empty.
 """
 
 import asyncio
@@ -26,11 +27,15 @@ from mt5_gateway.constants import (
     TRADE_RETCODE_INVALID_EXPIRATION,
     TRADE_RETCODE_REJECT,
 )
+from mt5_gateway.errors import TerminalUnavailable
 from mt5_gateway.journal import Journal
 from mt5_gateway.reports import Reports
 from mt5_gateway.server_time import ServerClock
 from mt5_gateway.snapshot import Fields, Snapshot, Standing, take_snapshot
+from mt5_gateway.strangers import Strangers
 from mt5_gateway.terminal_client import TerminalClient
+from mt5_gateway.trade_link import TradeLink
+from mt5_gateway.vanished import Vanished
 from realtime.contracts.orders_pb2 import AccountState, ExecutionReport
 
 _OVERLAP_S = 600  # deals may appear this much after their time
@@ -61,9 +66,11 @@ class AccountWatch:
 
     Args:
         terminal: to ask.
+        link: to the trade server.
         clock: the broker's.
         reports: where it is told.
         journal: knows the orders that were sent.
+        strangers: tells of positions that are not reckoned with.
         alert: (severity, code, line).
         is_replay: the terminal's books are complete at once.
     """
@@ -73,9 +80,11 @@ class AccountWatch:
         *,
         is_replay: bool,
         terminal: TerminalClient,
+        link: TradeLink,
         clock: ServerClock,
         reports: Reports,
         journal: Journal,
+        strangers: Strangers,
         alert: Callable[[str, str, str], None],
     ) -> None:
         self.login: int | None = None
@@ -84,6 +93,9 @@ class AccountWatch:
         self.working: dict[int, OwnOrder] = {}
         self.tickets: set[int] = set()  # of orders that were reported
         self._terminal = terminal
+        self._link = link
+        self._strangers = strangers
+        self._vanished = Vanished(alert)
         self._clock = clock
         self._reports = reports
         self._journal = journal
@@ -136,10 +148,12 @@ class AccountWatch:
         """Look at the account and report what is new; return how many reports that took.
 
         Raises:
-            TerminalUnavailable: no answer.
+            TerminalUnavailable: no answer, or no link to the trade server.
             WrongAccount: somebody else is logged in.
         """
         snapshot = await self._take(tuple(self.working))
+        if self._is_doubtful(snapshot):
+            return 0
         return self.absorb(snapshot, standing)
 
     async def snapshot(self, tickets: Sequence[int], since_s: int | None = None) -> Snapshot:
@@ -150,7 +164,7 @@ class AccountWatch:
             since_s: also at all finished orders since this second, broker's clock.
 
         Raises:
-            TerminalUnavailable: no answer.
+            TerminalUnavailable: no answer, or no link to the trade server.
             WrongAccount: somebody else is logged in.
         """
         return await self._take((*self.working, *tickets), since_s)
@@ -163,7 +177,21 @@ class AccountWatch:
         from_s = max(self._newest_s - overlap_s, self._floor_s)
         if since_s is not None:
             from_s = min(from_s, since_s)
-        return await take_snapshot(self._terminal, self.login, from_s, tickets, since_s)
+        if self._is_replay:
+            return await take_snapshot(self._terminal, self.login, from_s, tickets, since_s)
+        connection = await self._link.require()
+        snapshot = await take_snapshot(self._terminal, self.login, from_s, tickets, since_s)
+        if self._link.connection != connection:
+            msg = "the terminal was lost and found while it was asked for the account"
+            raise TerminalUnavailable(msg)
+        return snapshot
+
+    def _is_doubtful(self, snapshot: Snapshot) -> bool:
+        """Whether positions are missing that have to be looked for again."""
+        if self._is_replay:
+            return False
+        now_s = asyncio.get_running_loop().time()
+        return self._vanished.doubts(self.state, snapshot, now_s)
 
     def absorb(self, snapshot: Snapshot, standing: Standing) -> int:
         """Report what is new in a snapshot; return how many reports that took."""
@@ -185,6 +213,7 @@ class AccountWatch:
             symbol = symbols.pop() if len(symbols) == 1 else ""
             self._tell(self._about(rest, symbol=symbol), snapshot, standing)
         state = account_state(snapshot.info, snapshot.positions, self._clock, standing.time_ns)
+        self._strangers.look(state)
         if self.state is None or fingerprint(state) != fingerprint(self.state):
             self._tell(ExecutionReport(), snapshot, standing)
         return self._reports.last_seq - before
@@ -256,6 +285,8 @@ class AccountWatch:
             ]
             report.deals.extend(deal_message(deal, self._clock) for deal in deals)
             self._note(deals)
+        elif snapshot is not None and self._is_doubtful(snapshot):
+            snapshot = None  # the account stays as it was told, until it is looked at again
         self._tell(report, snapshot, standing)
 
     def follow(self, own: OwnOrder) -> None:

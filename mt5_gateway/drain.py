@@ -8,7 +8,8 @@ is set back they go back as well.
 
 A second with more ticks than asked for would never end: the count doubles until it does. Rows that
 appear *before* the last one taken came late (terminals amend their history after a reconnect); they
-have no place in the feed any more and go to quarantine.
+have no place in the feed any more and go to quarantine. So do rows that are dated in the future
+(`future_ticks`): they never move the place where the taking stands.
 """
 
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mt5_gateway.future_ticks import MOST_AHEAD_MS, FutureTicks
 from mt5_gateway.results import TICKS
 from mt5_gateway.server_time import ServerClock
-from mt5_gateway.validation import LATE, Accepted, check_ticks
+from mt5_gateway.validation import FUTURE, LATE, Accepted, check_ticks
 
 _MOST_ROWS = 1 << 23
 
@@ -32,7 +34,7 @@ class Drained:
         rows: (n,) `TICKS`.
         utc_ms: (n,) times.
         codes: (n,) `validation` codes.
-        ordinals: (n,) n-th tick of the symbol, from 1; 0 for late ones.
+        ordinals: (n,) n-th tick of the symbol, from 1; 0 for those that have no place in the feed.
         taken: (n,) how many of the row's millisecond have been taken with it.
     """
 
@@ -79,6 +81,7 @@ class SymbolDrain:
         self.taken = 0  # of that millisecond
         self.ordinal = 0  # ticks taken altogether
         self.accepted = Accepted()
+        self.future = FutureTicks()
         self._clock = clock
         self._least = rows
         self._count = rows
@@ -101,11 +104,42 @@ class SymbolDrain:
         """What to ask for next: symbol, second on the broker's clock, rows."""
         return self.symbol, max(self.server_ms // 1000, 1), self._count
 
-    def take(self, rows: NDArray[np.void]) -> Drained:
-        """Take what is new among the rows that the terminal returned for `wanted`."""
+    def take(self, rows: NDArray[np.void], now_ms: int | None = None, feed_ms: int = 0) -> Drained:
+        """Take what is new among the rows that the terminal returned for `wanted`.
+
+        Args:
+            rows: (n,) `TICKS`.
+            now_ms: our time, UTC; None: ticks may be of any time, as in a replay.
+            feed_ms: of the last tick accepted of any symbol, UTC.
+        """
+        self.more = len(rows) == self._count
+        if now_ms is None:
+            return self._take(rows)
+        rows, future = self._without_future(rows, now_ms, feed_ms)
+        drained = self._take(rows)
+        if (drained.ordinals > 0).any():
+            self.future.end()
+        return _joined(future, drained) if len(future) else drained
+
+    def _without_future(
+        self, rows: NDArray[np.void], now_ms: int, feed_ms: int
+    ) -> tuple[NDArray[np.void], Drained]:
+        """Set aside what is dated in the future: the other rows, and what was not aside before."""
+        newest_ms = max(now_ms, feed_ms)
+        self.future.forget(self.server_ms)
+        server_ms = cast("NDArray[np.int64]", rows["time_msc"])
+        limit_ms = self._clock.to_server_ms(newest_ms + MOST_AHEAD_MS)
+        if len(rows) == 0 or (self.future.is_empty and int(server_ms.max()) <= limit_ms):
+            return rows, nothing()
+        utc_ms = self._clock.to_utc_all_ms(server_ms)
+        goes_on, is_news = self.future.judge(rows, utc_ms, newest_ms, now_ms)
+        # One that keeps them as they came gives out older ones behind such a tick.
+        goes_on &= server_ms >= self.server_ms // 1000 * 1000
+        return rows[goes_on], self._placeless(rows[is_news], FUTURE)
+
+    def _take(self, rows: NDArray[np.void]) -> Drained:
         first = self._first_new(rows["time_msc"])
         fresh = rows[first:]
-        self.more = len(rows) == self._count
         if self.more and len(fresh) == 0:
             self._count = min(self._count * 2, _MOST_ROWS)
         late = self._late(rows[:first])
@@ -119,7 +153,7 @@ class SymbolDrain:
             self._seen = rows[start:].copy()
             if not self.more:  # the second of the last tick is read again with the next ones
                 self._count = max(self._least, 2 * len(self._seen))
-        return _joined(self._as_late(late), drained) if len(late) else drained
+        return _joined(self._placeless(late, LATE), drained) if len(late) else drained
 
     def _first_new(self, server_ms: NDArray[np.int64]) -> int:
         """Find the first row after the last one taken."""
@@ -163,12 +197,12 @@ class SymbolDrain:
         self._seen = before.copy()
         return before[late]
 
-    def _as_late(self, rows: NDArray[np.void]) -> Drained:
+    def _placeless(self, rows: NDArray[np.void], code: int) -> Drained:
         none = np.zeros(len(rows), np.int64)
         return Drained(
             rows=rows,
             utc_ms=self._clock.to_utc_all_ms(cast("NDArray[np.int64]", rows["time_msc"])),
-            codes=np.full(len(rows), LATE, np.int64),
+            codes=np.full(len(rows), code, np.int64),
             ordinals=none,
             taken=none,
         )

@@ -5,7 +5,8 @@ journal its outcome is open: after a kill, a lost connection, or an answer that 
 broker's books are searched for it (by the comment, which is the client order id, else by magic,
 symbol, side, volume and time) before anything else is done. An order that is found is reported as
 what it is. One that is not found was not executed: in a replay it is sent now, as the broker stands
-still; live it is reported as failed, because the moment it was meant for has passed.
+still; live it is reported as failed, because the moment it was meant for has passed, and nothing is
+opened in its symbol until it is known (`unsettled`).
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mt5_gateway.account_watch import AccountWatch, OwnOrder, retcode_of
+from mt5_gateway.closing import is_closing, is_opening
 from mt5_gateway.constants import (
     ORDER_STATE_EXPIRED,
     ORDER_STATE_PLACED,
@@ -38,6 +40,7 @@ from mt5_gateway.constants import (
 from mt5_gateway.errors import CallRefused, TerminalUnavailable, WorkerLost, WrongAccount
 from mt5_gateway.frames import Reply
 from mt5_gateway.journal import Journal
+from mt5_gateway.order_inbox import Unwanted
 from mt5_gateway.order_search import find_order
 from mt5_gateway.requests import (
     Refusal,
@@ -48,9 +51,12 @@ from mt5_gateway.requests import (
 )
 from mt5_gateway.snapshot import Snapshot, Standing
 from mt5_gateway.terminal_client import Call, TerminalClient
+from mt5_gateway.unsettled import Unsettled
 from realtime.clock import Clock
 from realtime.contracts.orders_pb2 import ExecutionReport, OrderRequest
-from realtime.kernels.codes import BUY, SELL
+from realtime.kernels.codes import BUY_LIMIT, SELL
+
+__all__ = ["Executor", "is_opening"]
 
 _ACCEPTED = frozenset({TRADE_RETCODE_DONE, TRADE_RETCODE_DONE_PARTIAL, TRADE_RETCODE_PLACED})
 #: After these the order may have been executed all the same.
@@ -132,6 +138,7 @@ class Executor:
         self._alert = alert
         self._specifications: dict[str, Mapping[str, Any] | None] = {}
         self._fillings: dict[str, int] = {}  # that a broker took after refusing another
+        self._unsettled = Unsettled()
         self._log = logging.getLogger("gateway")
 
     async def execute(
@@ -153,13 +160,28 @@ class Executor:
                 outcome = await self._try(order, was_begun=was_begun)
             await self._report(order, outcome, received_ns, standing)
 
+    async def refuse(self, unwanted: Unwanted, standing: Callable[[], Standing]) -> None:
+        """Answer an order that must not be executed, so that nobody waits for it.
+
+        Args:
+            unwanted: with the reason.
+            standing: says where the broker is looked at.
+        """
+        async with self._watch.turn:
+            order = unwanted.order
+            working = {own.client_order_id for own in self._watch.working.values()}
+            if order.client_order_id in working:
+                return  # the answer would be taken for that of the order at the broker
+            outcome = Outcome(retcode=unwanted.retcode, text=unwanted.text)
+            await self._report(order, outcome, unwanted.received_ns, standing)
+
     # --- sending ------------------------------------------------------------------------------
 
     async def _try(self, order: OrderRequest, *, was_begun: bool) -> Outcome:
         """Send an order that is at the broker in no form."""
         refusal = check_request(order, self._account, self._symbols)
         if refusal is None and not self._lockstep:
-            refusal = self._refusal_live(order, was_begun=was_begun)
+            refusal = await self._refusal_live(order, was_begun=was_begun)
         if refusal is not None:
             self._log.warning("%s", refusal.text)
             return Outcome(retcode=refusal.retcode, text=refusal.text)
@@ -173,10 +195,37 @@ class Executor:
                 break
         return self._given_up(order)
 
-    def _refusal_live(self, order: OrderRequest, *, was_begun: bool) -> Refusal | None:
+    async def _refusal_live(self, order: OrderRequest, *, was_begun: bool) -> Refusal | None:
         if was_begun:
             outcome = self._given_up(order)
             return Refusal(retcode=outcome.retcode, text=outcome.text)
+        anyhow = self._lateness(order) or self._obstacle(_as_closing(order))
+        if anyhow is not None:
+            return anyhow
+        if self._refusal_to_open(order) is None:
+            return None
+        return await self._unless_closing(order)
+
+    def _refusal_to_open(self, order: OrderRequest) -> Refusal | None:
+        return self._obstacle(_as_opening(order)) or self._unsettled.refusal(order)
+
+    async def _unless_closing(self, order: OrderRequest) -> Refusal | None:
+        """Refuse an order if it opens by what the terminal shows now."""
+        symbol = order.symbol
+        since_s = self._unsettled.since_s(symbol)
+        try:
+            snapshot = await self._persistently(lambda: self._watch.snapshot((), since_s))
+        except WrongAccount as error:
+            return Refusal(retcode=TRADE_RETCODE_REJECT, text=f"not sent: {error}")
+        for found in self._unsettled.settle(symbol, snapshot, self._watch.tickets):
+            text = f"order {found.client_order_id} is in the broker's books after all"
+            self._alert("warning", "order_found", text)
+        late = self._lateness(order)
+        if late is not None or is_closing(order, snapshot):
+            return late
+        return self._refusal_to_open(order)
+
+    def _lateness(self, order: OrderRequest) -> Refusal | None:
         late_ns = self._clock.now_ns() - order.valid_until_ns
         if order.valid_until_ns and late_ns > 0:
             text = (
@@ -184,19 +233,25 @@ class Executor:
                 f" {late_ns / 1e9:.1f} s after the end of its validity"
             )
             return Refusal(retcode=TRADE_RETCODE_INVALID_EXPIRATION, text=text)
-        return self._obstacle(order)
+        return None
 
     def _given_up(self, order: OrderRequest) -> Outcome:
         text = f"order {order.client_order_id}: outcome unknown, and not in the broker's books"
-        self._alert("critical", "order_lost", f"{text}: check the account by hand")
+        hint = "check the account by hand"
+        if not self._lockstep:
+            self._unsettled.add(order, self._watch.newest_s)
+            hint = (
+                f"nothing is opened in {order.symbol} until it is found there; {hint}, then restart"
+                " the gateway"
+            )
+        self._alert("critical", "order_lost", f"{text}: {hint}")
         return Outcome(retcode=TRADE_RETCODE_TIMEOUT, text=text)
 
     async def _send(self, order: OrderRequest) -> Outcome | None:
         """Send an order once; None if what became of it is unknown."""
-        try:
-            request = await self._request(order)
-        except WrongAccount as error:
-            return self._not_sent(order, TRADE_RETCODE_REJECT, str(error), "wrong_account")
+        request = await self._prepared(order)
+        if isinstance(request, Outcome):
+            return request
         now_ns = self._clock.now_ns()
         if order.number not in self._journal.recorded.intents:
             self._journal.write_intent(order, now_ns)
@@ -234,6 +289,10 @@ class Executor:
             self._fillings[order.symbol] = other_fillings(filling)[0]
             return await self._send(order)
         ticket = int(answer["order"]) if retcode in _ACCEPTED else 0
+        if retcode in _ACCEPTED and ticket == 0:
+            text = f"order {order.client_order_id}: answer {retcode} without the order's ticket"
+            self._alert("warning", "order_unknown", text)
+            return None
         return Outcome(
             retcode=retcode,
             ticket=ticket,
@@ -245,6 +304,17 @@ class Executor:
     def _not_sent(self, order: OrderRequest, retcode: int, text: str, code: str) -> Outcome:
         self._alert("critical", code, f"not sent: order {order.client_order_id}: {text}")
         return Outcome(retcode=retcode, text=f"not sent: {text}")
+
+    async def _prepared(self, order: OrderRequest) -> dict[str, Any] | Outcome:
+        """Return the request, or why there is none after all."""
+        try:
+            request = await self._request(order)
+        except WrongAccount as error:
+            return self._not_sent(order, TRADE_RETCODE_REJECT, str(error), "wrong_account")
+        late = None if self._lockstep else self._lateness(order)
+        if late is not None:  # the terminal was waited for
+            return Outcome(retcode=late.retcode, text=late.text)
+        return request
 
     async def _request(self, order: OrderRequest) -> dict[str, Any]:
         """Return the request; asks about the symbol, and about the position to be closed."""
@@ -377,16 +447,17 @@ class Executor:
                 await asyncio.sleep(_RETRY_S)
 
 
-def is_opening(order: OrderRequest, net_lots: float) -> bool:
-    """Tell whether an order makes a position larger.
+def _as_opening(order: OrderRequest) -> OrderRequest:
+    """Return an order in its place that opens for certain: obstacles are asked about it."""
+    opening = OrderRequest()
+    opening.CopyFrom(order)
+    opening.type, opening.position_id = BUY_LIMIT, 0
+    return opening
 
-    Args:
-        order: a market order, or a pending one, which always counts as opening.
-        net_lots: of its symbol, signed.
-    """
-    if order.position_id:
-        return False
-    if order.type not in (BUY, SELL):
-        return True
-    change = order.volume_lots if order.type == BUY else -order.volume_lots
-    return abs(net_lots + change) > abs(net_lots) + 1e-9
+
+def _as_closing(order: OrderRequest) -> OrderRequest:
+    """Return an order in its place that closes for certain: what stops it stops all."""
+    closing = OrderRequest()
+    closing.CopyFrom(order)
+    closing.type, closing.position_id = SELL, order.position_id or 1
+    return closing

@@ -89,8 +89,8 @@ class Feed:
         return sum(len(part) for parts in self._waiting for _, part in parts)
 
     def add(self, symbol: int, drained: Drained) -> None:
-        """Take in ticks of a symbol; late ones have no place any more and are left out."""
-        if len(drained) and drained.ordinals[0] == 0:
+        """Take in ticks of a symbol; those that have no place in the feed are left out."""
+        if len(drained) and drained.ordinals[0] == 0:  # they come first
             drained = drained.where(drained.ordinals > 0)
         if len(drained) == 0:
             return

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mt5_gateway.account_watch import AccountWatch
+from mt5_gateway.agreement import Agreement
 from mt5_gateway.clock_offset import ClockOffset
 from mt5_gateway.drain import SymbolDrain
 from mt5_gateway.errors import GatewayError, WorkerCannotStart, WrongAccount
 from mt5_gateway.executor import Executor
 from mt5_gateway.journal import Account, Journal
+from mt5_gateway.journal_room import JournalRoom
 from mt5_gateway.live import Live
 from mt5_gateway.lockstep import LockStep
 from mt5_gateway.obstacles import Obstacles
@@ -19,14 +22,17 @@ from mt5_gateway.recorded import StreamUnreadable
 from mt5_gateway.reports import Reports
 from mt5_gateway.server_time import ServerClock, ServerTimeError
 from mt5_gateway.snapshot import Standing
+from mt5_gateway.strangers import Strangers
 from mt5_gateway.teller import Stopped, Teller
 from mt5_gateway.terminal_client import TerminalClient
 from mt5_gateway.tick_publisher import RecordedFeed, TickPublisher, recorded_feed
+from mt5_gateway.trade_link import TradeLink
 from mt5_gateway.trading import Trading
 from realtime.contracts.subjects import token
 from realtime.outbox import Outbox
 from realtime.service import CannotStart, Service
 from realtime.switch import KillSwitch
+from realtime.symbols import chosen_symbols, load_symbols
 
 _SECOND_NS = 1_000_000_000
 _MS_NS = 1_000_000
@@ -59,6 +65,7 @@ class Gateway:
             lock=self._folder / "worker.lock",
             timeout_s=settings.gateway.call_timeout_ns / _SECOND_NS,
         )
+        self._link = TradeLink(self._terminal)
         self._offset = ClockOffset(
             settings.account_limits.max_clock_offset_ns, settings.gateway.server_time
         )
@@ -67,7 +74,9 @@ class Gateway:
         self._report_outbox = Outbox(self._client, self._warn)
         self._teller = Teller(service)
         self._journal: Journal
+        self._room: JournalRoom
         self._trading: Trading
+        self._agreement: Agreement
         self._obstacles: Obstacles
         self._publisher: TickPublisher
         self._recorded: RecordedFeed
@@ -113,6 +122,9 @@ class Gateway:
 
     async def _start(self) -> None:
         self._journal = Journal(self._folder / "journal.jsonl", durable=not self._lockstep)
+        self._room = JournalRoom(
+            self._journal, self._service.alert, self._halt, self._service.stopping
+        )
         await self._tick_outbox.open()
         await self._report_outbox.open()
         info = await self._teller.until_answered(
@@ -120,7 +132,10 @@ class Gateway:
         )
         self._bind(info)
         await self._select_symbols()
-        self._recorded = await recorded_feed(self._client, self._account, self._symbols)
+        await self._compare(info["login"])
+        self._recorded = await recorded_feed(
+            self._client, self._account, self._symbols, self._service.alert
+        )
         self._publisher = TickPublisher(
             account=self._account,
             symbols=self._symbols,
@@ -134,20 +149,33 @@ class Gateway:
     async def _open_account(self, login: int) -> None:
         """Put together what deals with orders and reports."""
         reports = Reports(
-            self._account, self._journal, self._report_outbox, self._service.clock, self._symbols
+            self._account,
+            self._journal,
+            self._report_outbox,
+            self._service.clock,
+            self._symbols,
+            self._service.alert,
         )
+        await self._room.wait()
         await reports.load(self._client)
         watch = AccountWatch(
             is_replay=self._lockstep,
             terminal=self._terminal,
+            link=self._link,
             clock=self._server_clock,
             reports=reports,
             journal=self._journal,
+            strangers=Strangers(self._symbols, self._service.alert),
             alert=self._service.alert,
         )
         watch.login = login
         self._obstacles = Obstacles(
-            offset=self._offset, kill=self._kill, watch=watch, alert=self._service.alert
+            offset=self._offset,
+            kill=self._kill,
+            watch=watch,
+            link=self._link,
+            agreement=self._agreement,
+            alert=self._service.alert,
         )
         executor = Executor(
             account=self._account,
@@ -160,22 +188,24 @@ class Gateway:
             obstacle=self._obstacles.refusal,
             alert=self._service.alert,
         )
-        handled = max((each.order_number for each in reports.known.values()), default=0)
         inbox = OrderInbox(
             account=self._account,
             client=self._client,
             clock=self._service.clock,
             alert=self._service.alert,
-            handled=handled,
+            handled=reports.handled,
         )
         for order in self._journal.recorded.intents.values():
             inbox.remember(order)
+        for report in reports.known.values():
+            inbox.remember_answer(report)
         self._trading = Trading(
             watch=watch,
             executor=executor,
             inbox=inbox,
             reports=reports,
             outbox=self._report_outbox,
+            room=self._room,
         )
 
     def _bind(self, info: dict[str, Any]) -> None:
@@ -206,6 +236,25 @@ class Gateway:
         near = ", ".join(each["name"] for each in (reply.value or ())[:5])
         hint = f"it calls similar ones {near}" if near else "look in its Market Watch"
         return f"the terminal has no symbol {symbol!r}: {hint}; set trade = [...] accordingly"
+
+    async def _compare(self, login: int) -> None:
+        """Compare the broker's account and symbols with ours: the one start for all terminals."""
+        own = self._settings.paths.specifications
+        catalogue = load_symbols(Path(own) if own else None)
+        self._agreement = Agreement(
+            terminal=self._terminal,
+            link=self._link,
+            login=login,
+            account=self._settings.account,
+            symbols=chosen_symbols(self._symbols, catalogue),
+            alert=self._service.alert,
+        )
+        await self._teller.until_answered("conditions", self._agreement.compare)
+        self._require_agreement()
+
+    def _require_agreement(self) -> None:
+        if self._agreement.differences:
+            raise CannotStart(self._agreement.complaint())
 
     def _drains(self) -> list[SymbolDrain]:
         rows = max(_ROWS // len(self._symbols), 200)
@@ -238,8 +287,14 @@ class Gateway:
         await replay.open()
         async with asyncio.TaskGroup() as tasks:
             telling = tasks.create_task(self._tell_replay(replay))
-            await self._teller.again_and_again("replay", replay.step)
+            await self._teller.again_and_again("replay", lambda: self._step(replay))
             telling.cancel()
+
+    async def _step(self, replay: LockStep) -> None:
+        if not self._agreement.is_current:  # the terminal was started again, perhaps otherwise
+            await self._agreement.compare()
+            self._require_agreement()
+        await replay.step()
 
     async def _tell_replay(self, replay: LockStep) -> None:
         while True:
@@ -263,6 +318,7 @@ class Gateway:
             publisher=self._publisher,
             recorded=self._recorded,
             trading=self._trading,
+            agreement=self._agreement,
             obstacles=self._obstacles,
             kill=self._kill,
             offset=self._offset,
@@ -277,6 +333,7 @@ class Gateway:
         trading = self._trading
         for number, order in sorted(self._journal.recorded.intents.items()):
             if number > trading.inbox.handled:
+                await self._room.wait()
                 await trading.executor.execute(order, 0, standing)
                 trading.inbox.handled = number - 1
                 trading.inbox.done()
@@ -287,7 +344,12 @@ class Gateway:
     def _warn(self, code: str, text: str) -> None:
         self._service.alert("critical", code, text)
 
+    def _halt(self, why: str) -> None:
+        self._service.health("halted", why)
+
     def _tell(self, state: str, text: str, **numbers: float) -> None:
+        if self._room.trouble:
+            state, text = "halted", self._room.trouble
         self._teller.health(
             state,
             text,

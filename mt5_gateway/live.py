@@ -5,16 +5,20 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+from mt5_gateway.agreement import Agreement
 from mt5_gateway.clock_offset import ClockOffset
 from mt5_gateway.drain import SymbolDrain
+from mt5_gateway.errors import TerminalUnavailable, WrongAccount
 from mt5_gateway.live_feed import LiveFeed
+from mt5_gateway.market_watch import MarketWatch
 from mt5_gateway.obstacles import Obstacles
 from mt5_gateway.server_time import ServerClock
 from mt5_gateway.snapshot import Standing
 from mt5_gateway.teller import Teller
-from mt5_gateway.terminal_client import TerminalClient, required
+from mt5_gateway.terminal_client import TerminalClient
 from mt5_gateway.tick_publisher import RecordedFeed, TickPublisher
 from mt5_gateway.trading import Trading
+from mt5_gateway.validation import FUTURE, REASONS
 from realtime.service import CannotStart, Service
 from realtime.streams import StreamUnavailable
 from realtime.switch import KillSwitch
@@ -22,7 +26,6 @@ from realtime.switch import KillSwitch
 _SECOND_NS = 1_000_000_000
 _MS_NS = 1_000_000
 _WATCH_S = 0.2
-_INFO_EVERY = 5  # looks at the account to one at the terminal
 _HEAL_S = 1.0
 
 
@@ -37,6 +40,7 @@ class Live:
         publisher: of ticks.
         recorded: where the recorded feed ends.
         trading: orders and reports.
+        agreement: of the broker's account and symbols with ours.
         obstacles: what stands in the way of orders.
         kill: the operator's switch.
         offset: of the broker's clock.
@@ -53,6 +57,7 @@ class Live:
         publisher: TickPublisher,
         recorded: RecordedFeed,
         trading: Trading,
+        agreement: Agreement,
         obstacles: Obstacles,
         kill: KillSwitch,
         offset: ClockOffset,
@@ -66,6 +71,7 @@ class Live:
         self._publisher = publisher
         self._recorded = recorded
         self._trading = trading
+        self._agreement = agreement
         self._obstacles = obstacles
         self._kill = kill
         self._offset = offset
@@ -89,6 +95,13 @@ class Live:
         feed = LiveFeed(
             symbols=self._settings.trade,
             terminal=self._terminal,
+            login=trading.watch.login,
+            market_watch=MarketWatch(
+                terminal=self._terminal,
+                login=trading.watch.login,
+                say=self._teller.say,
+                over=self._teller.over,
+            ),
             drains=drains,
             publisher=self._publisher,
             recorded=self._recorded,
@@ -100,8 +113,9 @@ class Live:
         await self._teller.until_answered(
             "account", lambda: trading.watch.load(self._now(), broker_s)
         )
-        with contextlib.suppress(StreamUnavailable):  # it stays as it is until it can be read
+        with contextlib.suppress(StreamUnavailable):  # nothing is opened until it can be read
             await self._kill.look()
+        self._obstacles.check()
         await trading.inbox.open()
         await finish_begun(self._now)
         service.reconnected.append(trading.inbox.arrived.set)
@@ -120,13 +134,19 @@ class Live:
             if last is not None:
                 mid = (last.bid + last.ask) / 2
                 drain.resume(last.server_ms, last.taken, last.utc_ms, mid)
+                aside = self._recorded.quarantined.get(drain.symbol)
+                if aside is not None and aside.reason == REASONS[FUTURE]:
+                    drain.future.remember(aside.server_ms, aside.bid, aside.ask, aside.flags)
             elif history_from:
                 drain.server_ms = self._server_clock.to_server_ms(_utc_ms(history_from))
             else:
                 drain.server_ms = await self._broker_ms()
 
     async def _broker_ms(self) -> int:
-        """Return the broker's time as its newest quote has it: our clock may be wrong."""
+        """Return the broker's time, or an earlier one, as its newest quote has it.
+
+        Our clock may be ahead, and then it is not asked; a quote may be dated in the future.
+        """
         newest_ms = 0
         for symbol in self._settings.trade:
             reply = await self._teller.until_answered(
@@ -134,8 +154,8 @@ class Live:
             )
             if reply.value is not None:
                 newest_ms = max(newest_ms, int(reply.value["time_msc"]))
-        now_ms = self._service.clock.now_ns() // _MS_NS
-        return newest_ms or self._server_clock.to_server_ms(now_ms)
+        now_ms = self._server_clock.to_server_ms(self._service.clock.now_ns() // _MS_NS)
+        return min(newest_ms, now_ms) or now_ms
 
     async def _execute(self) -> None:
         """Execute orders as they come."""
@@ -146,19 +166,28 @@ class Live:
         inbox.arrived.clear()
         if inbox.next() is None:
             await inbox.heal()
+        await self._compare()
         while await self._trading.execute_next(self._now):
-            pass
+            await self._compare()
+
+    async def _compare(self) -> None:
+        """Compare broker and settings if the terminal was lost; if that fails nothing is opened."""
+        if not self._agreement.is_current:
+            with contextlib.suppress(TerminalUnavailable, WrongAccount):
+                await self._agreement.compare()
 
     async def _watch_account(self, feed: LiveFeed) -> None:
         """Look at the account and the terminal, and say how things are."""
-        for look in range(_INFO_EVERY):
+        self._obstacles.check()
+        try:
+            await self._agreement.keep()
             await self._trading.look(self._now)
-            if look == 0:
-                reply = await self._terminal.call("terminal_info")
-                self._obstacles.info = required("terminal_info", reply)
-            self._obstacles.check_clock()
+        except WrongAccount:
+            self._agreement.doubt()
+            raise
+        finally:
             self._tell(*self._obstacles.health(), feed_seq=feed.feed_seq)
-            await asyncio.sleep(_WATCH_S)
+        await asyncio.sleep(_WATCH_S)
 
     def _now(self) -> Standing:
         return Standing(time_ns=self._service.clock.now_ns())

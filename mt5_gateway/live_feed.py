@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from mt5_gateway.clock_offset import ClockOffset
 from mt5_gateway.drain import SymbolDrain
 from mt5_gateway.feed import Feed
-from mt5_gateway.terminal_client import TerminalClient
+from mt5_gateway.frames import Reply
+from mt5_gateway.market_watch import MarketWatch
+from mt5_gateway.terminal_client import TerminalClient, rows_of
 from mt5_gateway.tick_publisher import RecordedFeed, TickPublisher
 from realtime.clock import Clock
 
 _FIRST_ANSWER_S = 60.0  # the first question for a symbol may start a download
+_MS_NS = 1_000_000
 
 
 class LiveFeed:
@@ -20,6 +23,8 @@ class LiveFeed:
     Args:
         symbols: names.
         terminal: to ask.
+        login: of our account: the ticks of another one are another broker's.
+        market_watch: looks after symbols that do not stream.
         drains: one a symbol, where they were left.
         publisher: of ticks.
         recorded: where the recorded feed ends.
@@ -33,6 +38,8 @@ class LiveFeed:
         *,
         symbols: Sequence[str],
         terminal: TerminalClient,
+        login: int | None,
+        market_watch: MarketWatch,
         drains: Sequence[SymbolDrain],
         publisher: TickPublisher,
         recorded: RecordedFeed,
@@ -41,6 +48,8 @@ class LiveFeed:
         interval_s: float,
     ) -> None:
         self._terminal = terminal
+        self._login = login
+        self._market_watch = market_watch
         self._drains = drains
         self._publisher = publisher
         self._clock = clock
@@ -62,6 +71,7 @@ class LiveFeed:
 
         Raises:
             TerminalUnavailable: no answer; nothing is lost.
+            WrongAccount: somebody else is logged in; nothing was taken.
         """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
@@ -76,19 +86,38 @@ class LiveFeed:
 
         Raises:
             TerminalUnavailable: no answer; nothing is lost.
+            WrongAccount: somebody else is logged in; nothing was taken.
         """
         timeout_s = _FIRST_ANSWER_S if self._is_first else None
         wanted = [drain.wanted for drain in self._drains]
-        arrays = await self._terminal.ticks_from(wanted, timeout_s)
+        replies = await self._terminal.tick_replies(wanted, login=self._login, timeout_s=timeout_s)
         drained_ns = self._clock.now_ns()
         self._is_first = False
+        newest_ms = self._take(replies, drained_ns // _MS_NS)
+        count = self._publish(newest_ms, drained_ns)
+        for drain, reply in zip(self._drains, replies, strict=True):
+            if rows_of(reply) is None:
+                await self._market_watch.mend(drain.symbol, reply, is_new=drain.ordinal == 0)
+        return count
+
+    def _take(self, replies: Sequence[Reply], now_ms: int) -> int:
+        """Take what is new; return when the newest tick of the feed among it was, UTC."""
         newest_ms = 0
-        for symbol, (drain, rows) in enumerate(zip(self._drains, arrays, strict=True)):
-            drained = drain.take(rows)
+        feed_ms = max(drain.accepted.utc_ms or 0 for drain in self._drains)
+        for symbol, (drain, reply) in enumerate(zip(self._drains, replies, strict=True)):
+            rows = rows_of(reply)
+            if rows is None:
+                drain.more = False  # the other symbols do not wait for it
+                continue
+            self._market_watch.streams(drain.symbol)
+            drained = drain.take(rows, now_ms, feed_ms)
             if len(drained):
                 self._publisher.put_quarantine(symbol, drained)
                 self._feed.add(symbol, drained)
                 newest_ms = max(newest_ms, drain.accepted.utc_ms or 0)
+        return newest_ms
+
+    def _publish(self, newest_ms: int, drained_ns: int) -> int:
         more = [drain.more for drain in self._drains]
         stretch = self._feed.pull(more)
         count = 0

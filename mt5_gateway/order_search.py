@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from mt5_gateway.constants import ORDER_REASON_EXPERT
 from mt5_gateway.snapshot import Fields, Snapshot
 from realtime.contracts.orders_pb2 import OrderRequest
 
@@ -12,8 +13,9 @@ def find_order(
     """Return the ticket under which the broker knows an order; 0 if it does not.
 
     Its comment is our id. Brokers rewrite comments, so an order that nobody else can have sent
-    counts too: our magic, its symbol, type and volume, not known from an earlier report, not older
-    than the newest deal that was reported.
+    counts too: sent by a program (a stop loss carries the magic of its position) with our magic,
+    its symbol, type and volume, not known from an earlier report, not older than the newest deal
+    that was reported.
 
     Args:
         order: that was or was not sent.
@@ -38,6 +40,7 @@ def find_order(
 def _is_alike(order: OrderRequest, each: Fields) -> bool:
     return (
         order.magic != 0
+        and each["reason"] == ORDER_REASON_EXPERT
         and each["magic"] == order.magic
         and each["symbol"] == order.symbol
         and each["type"] == order.type

@@ -1,11 +1,15 @@
 """What the streams hold already: where a gateway that starts goes on."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import aclosing, contextmanager
+from typing import TypeVar
 
 from mt5_gateway.errors import GatewayError
 from realtime.connection import Client
 from realtime.streams import Stored, StreamReader, StreamUnavailable
+
+_SPAN = 64  # messages that are looked at first for one that can be read
+_Message = TypeVar("_Message")
 
 
 class StreamUnreadable(GatewayError):
@@ -32,10 +36,11 @@ async def read_from(
     """
     found: list[Stored] = []
     with _readable():
-        async for part in StreamReader(client, stream).read(max(first_seq, 1), subject):
-            found += [stored for stored in part if stored.seq <= last_seq]
-            if part[-1].seq >= last_seq:
-                break
+        async with aclosing(StreamReader(client, stream).read(max(first_seq, 1), subject)) as parts:
+            async for part in parts:
+                found += [stored for stored in part if stored.seq <= last_seq]
+                if part[-1].seq >= last_seq:
+                    break
     return found
 
 
@@ -48,6 +53,45 @@ async def read_tail(
         StreamUnreadable: no such stream, or no answer.
     """
     return await read_from(client, stream, subject, newest.seq - count + 1, newest.seq)
+
+
+async def last_readable(
+    client: Client, stream: str, subject: str, read: Callable[[bytes], _Message | None]
+) -> tuple[_Message | None, int]:
+    """Return the newest message of a subject that can be read, and how many after it cannot.
+
+    Args:
+        client: connected.
+        stream: its name.
+        subject: wildcards allowed.
+        read: returns a message, or None if it is rubbish.
+
+    Raises:
+        StreamUnreadable: no such stream, or no answer.
+    """
+    newest = await last_message(client, stream, subject)
+    rubbish, span = 0, _SPAN
+    after = 0 if newest is None else newest.seq + 1
+    while after > 1:
+        first = max(after - span, 1)
+        for stored in reversed(await read_from(client, stream, subject, first, after - 1)):
+            found = read(stored.payload)
+            if found is not None:
+                return found, rubbish
+            rubbish += 1
+        after, span = first, 4 * span
+    return None, rubbish
+
+
+def say_rubbish(alert: Callable[[str, str, str], None], stream: str, count: int) -> None:
+    """Say that messages of a stream were left out; nothing if there were none."""
+    if count:
+        alert(
+            "critical",
+            "message_corrupt",
+            f"{count} of the last messages of stream {stream} cannot be read and are left out: find"
+            " out who published them",
+        )
 
 
 @contextmanager

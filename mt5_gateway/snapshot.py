@@ -93,4 +93,12 @@ async def take_snapshot(
     for ticket, reply in zip(tickets, replies[4:], strict=False):
         if reply.value:  # None and () both mean that it is not in history
             finished[ticket] = reply.value[0]
-    return Snapshot(info=info, positions=positions, working=working, deals=deals, finished=finished)
+    recent = () if recent_from_s is None else required("history_orders_get", replies[-1])
+    return Snapshot(
+        info=info,
+        positions=positions,
+        working=working,
+        deals=deals,
+        finished=finished,
+        recent=recent,
+    )

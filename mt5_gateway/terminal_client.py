@@ -35,7 +35,6 @@ from mt5_gateway.errors import (
     WrongAccount,
 )
 from mt5_gateway.frames import HEADER, Reply, read_results, write_frame
-from mt5_gateway.results import TICKS
 
 #: Codes after which the connection to the terminal has to be made again.
 LOST = frozenset({RES_E_INTERNAL_FAIL, RES_E_INTERNAL_FAIL_SEND, RES_E_INTERNAL_FAIL_RECEIVE,
@@ -68,6 +67,7 @@ class TerminalClient:
     def __init__(self, *, terminal: str, lock: Path, timeout_s: float) -> None:
         self.terminal = terminal
         self.worker_starts = 0
+        self.connections = 0  # that were made with the terminal
         self._failed_starts = 0  # in a row
         self._is_program = terminal.lower().endswith(".exe")
         self._lock_file = lock
@@ -135,21 +135,44 @@ class TerminalClient:
 
         Returns:
             One `TICKS` array each, read-only, oldest first.
+
+        Raises:
+            TerminalUnavailable: no answer, or an error for any of them.
+        """
+        replies = await self.tick_replies(wanted, timeout_s=timeout_s)
+        arrays = [rows_of(reply) for reply in replies]
+        for (symbol, _, _), reply, rows in zip(wanted, replies, arrays, strict=True):
+            if rows is None:
+                raise TerminalUnavailable(no_ticks(symbol, reply))
+        return [rows for rows in arrays if rows is not None]
+
+    async def tick_replies(
+        self,
+        wanted: Sequence[tuple[str, int, int]],
+        *,
+        login: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Reply]:
+        """Ask for ticks as `ticks_from` does, but return the answers: one may be an error.
+
+        Args:
+            wanted: for each symbol its name, server second to begin at, most rows.
+            login: if given, only if the terminal is logged in to this account.
+            timeout_s: another limit than usual.
+
+        Raises:
+            TerminalUnavailable: the terminal is gone; see `calls` for the others.
         """
         calls = [
             Call("copy_ticks_from", (symbol, max(second, 1), count, COPY_TICKS_ALL))
             for symbol, second, count in wanted
         ]
-        replies = await self.calls(calls, timeout_s=timeout_s)
-        return [self._ticks(reply) for reply in replies]
-
-    def _ticks(self, reply: Reply) -> NDArray[np.void]:
-        if hasattr(reply.value, "dtype"):
-            return cast("NDArray[np.void]", reply.value)
-        if reply.code in LOST:
-            msg = f"the terminal is gone ({reply.code}, {reply.text})"
-            raise TerminalUnavailable(msg)
-        return np.empty(0, TICKS)
+        replies = await self.calls(calls, login=login, timeout_s=timeout_s)
+        for reply in replies:
+            if reply.code in LOST:
+                msg = f"the terminal is gone ({reply.code}, {reply.text})"
+                raise TerminalUnavailable(msg)
+        return replies
 
     async def close(self) -> None:
         """End the worker, after the call that it makes if that ends soon; the terminal runs on."""
@@ -176,6 +199,7 @@ class TerminalClient:
             )
             raise TerminalUnavailable(msg)
         self._initialized = True
+        self.connections += 1
 
     async def _start(self) -> None:
         self._initialized = False
@@ -227,6 +251,10 @@ class TerminalClient:
             await self._kill()  # its answer would be taken for that of the next call
             raise
         if message["results"] is None:
+            if message["login"] is None:  # the pipe broke, or nobody is logged in: connect anew
+                self._initialized = False
+                msg = "the terminal does not say which account it is logged in to"
+                raise TerminalUnavailable(msg)
             raise WrongAccount(not_ours(message["login"], login))
         return read_results(message, blob)
 
@@ -266,6 +294,16 @@ def required(name: str, reply: Reply) -> Any:
     return reply.value
 
 
+def rows_of(reply: Reply) -> NDArray[np.void] | None:
+    """Return the array of an answer; None if it is an error."""
+    return cast("NDArray[np.void]", reply.value) if hasattr(reply.value, "dtype") else None
+
+
+def no_ticks(symbol: str, reply: Reply) -> str:
+    """Say that a symbol's ticks cannot be asked for."""
+    return f"the terminal gives no ticks of {symbol} ({reply.code}, {reply.text})"
+
+
 def not_ours(found: int | None, wanted: int | None) -> str:
-    """Say that somebody else is logged in, or nobody."""
+    """Say that somebody else is logged in."""
     return f"the terminal is logged in to account {found}, not to {wanted}: log in to that one"

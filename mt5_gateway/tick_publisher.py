@@ -7,22 +7,23 @@ further than this.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from mt5_gateway.drain import Drained
 from mt5_gateway.errors import FeedMismatch
 from mt5_gateway.feed import Stretch, tick_messages
-from mt5_gateway.recorded import last_message, read_tail
+from mt5_gateway.recorded import last_message, last_readable, read_tail, say_rubbish
 from mt5_gateway.validation import ACCEPTED, REASONS
 from realtime.clock import Clock
 from realtime.connection import Client
 from realtime.contracts.market_data_pb2 import QuarantinedTick, Ticks
 from realtime.contracts.subjects import quarantine_subject, tick_subject
 from realtime.outbox import Outbox
-from realtime.streams import Stored
+from realtime.tick_wire import CorruptMessage, read_message
 
 TICKS_STREAM = "TICKS"
 QUARANTINE_STREAM = "QUARANTINE"
@@ -68,33 +69,41 @@ class RecordedFeed:
     quarantined: Mapping[str, QuarantinedTick]
 
 
-async def recorded_feed(client: Client, account: str, symbols: Sequence[str]) -> RecordedFeed:
-    """Find the end of the recorded feed.
+async def recorded_feed(
+    client: Client,
+    account: str,
+    symbols: Sequence[str],
+    alert: Callable[[str, str, str], None],
+) -> RecordedFeed:
+    """Find the end of the recorded feed; messages that cannot be read are said and left out.
 
     Raises:
         StreamUnreadable: a stream cannot be read.
         FeedMismatch: a symbol's ticks are those of another account.
     """
-    latest: dict[str, Ticks] = {}
-    newest = await last_message(client, TICKS_STREAM, "md.tick.>")
-    if newest is not None:
-        for kept in await read_tail(client, TICKS_STREAM, "md.tick.>", newest, _TAIL):
-            _keep_latest(latest, kept, account)
+    latest, rubbish = await _tail_of(client, account)
     for symbol in symbols:
         if symbol not in latest:
-            kept = await last_message(client, TICKS_STREAM, tick_subject(symbol))
-            if kept is not None and not _keep_latest(latest, kept, account):
-                other = Ticks.FromString(kept.payload).account
+            ticks, count = await last_readable(
+                client, TICKS_STREAM, tick_subject(symbol), _read_ticks
+            )
+            rubbish = max(rubbish, count)  # or those of the tail would be counted again
+            if ticks is not None and not _keep_latest(latest, ticks, account):
                 msg = (
-                    f"stream {TICKS_STREAM} holds {symbol} of account {other!r}, this gateway is"
-                    f" {account!r}: a symbol has one feed; use that account, or empty the stream"
+                    f"stream {TICKS_STREAM} holds {symbol} of account {ticks.account!r}, this"
+                    f" gateway is {account!r}: a symbol has one feed; use that account, or empty"
+                    " the stream"
                 )
                 raise FeedMismatch(msg)
+    say_rubbish(alert, TICKS_STREAM, rubbish)
     quarantined: dict[str, QuarantinedTick] = {}
     for symbol in symbols:
-        kept = await last_message(client, QUARANTINE_STREAM, quarantine_subject(symbol))
-        if kept is not None:
-            quarantined[symbol] = QuarantinedTick.FromString(kept.payload)
+        refused, count = await last_readable(
+            client, QUARANTINE_STREAM, quarantine_subject(symbol), _read_quarantined
+        )
+        say_rubbish(alert, QUARANTINE_STREAM, count)
+        if refused is not None:
+            quarantined[symbol] = refused
     ends = [each.first_feed_seq + len(each.time_ns) - 1 for each in latest.values()]
     return RecordedFeed(
         feed_seq=max(ends, default=0),
@@ -103,9 +112,39 @@ async def recorded_feed(client: Client, account: str, symbols: Sequence[str]) ->
     )
 
 
-def _keep_latest(latest: dict[str, Ticks], kept: Stored, account: str) -> bool:
+async def _tail_of(client: Client, account: str) -> tuple[dict[str, Ticks], int]:
+    """Return the last message of each symbol at the end of the stream, and how many are rubbish."""
+    latest: dict[str, Ticks] = {}
+    rubbish = 0
+    newest = await last_message(client, TICKS_STREAM, "md.tick.>")
+    if newest is None:
+        return latest, rubbish
+    for kept in await read_tail(client, TICKS_STREAM, "md.tick.>", newest, _TAIL):
+        ticks = _read_ticks(kept.payload)
+        if ticks is None:
+            rubbish += 1
+        else:
+            _keep_latest(latest, ticks, account)
+    return latest, rubbish
+
+
+def _read_ticks(payload: bytes) -> Ticks | None:
+    try:
+        return read_message(payload)
+    except CorruptMessage:
+        return None
+
+
+def _read_quarantined(payload: bytes) -> QuarantinedTick | None:
+    try:
+        refused = QuarantinedTick.FromString(payload)
+    except DecodeError:
+        return None
+    return refused if refused.number >= 1 else None
+
+
+def _keep_latest(latest: dict[str, Ticks], ticks: Ticks, account: str) -> bool:
     """Keep a message if it is of this account and the latest of its symbol; is it ours?"""
-    ticks = Ticks.FromString(kept.payload)
     if ticks.account != account:
         return False
     known = latest.get(ticks.symbol)

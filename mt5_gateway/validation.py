@@ -3,7 +3,8 @@
 A tick is refused for what it is (no number, not positive, crossed), for when it is (before the tick
 that preceded it), or for where it is: a mid more than twice or less than half the last accepted one
 is a misplaced decimal point, not a market. A second such tick that agrees with the first is
-believed, so a split costs one tick. Flags are never a reason: brokers add their own.
+believed, so a split costs one tick. Flags are never a reason: brokers add their own. Ticks that are
+later than any clock says are set aside before all that, see `future_ticks`.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ CROSSED = 3
 BACK_IN_TIME = 4
 JUMP = 5
 LATE = 6
+FUTURE = 7
 REASONS = {
     NOT_A_NUMBER: "not_a_number",
     NOT_POSITIVE: "not_positive",
@@ -26,6 +28,7 @@ REASONS = {
     BACK_IN_TIME: "back_in_time",
     JUMP: "jump",
     LATE: "late",
+    FUTURE: "future",
 }
 _JUMP_RATIO = 2.0
 

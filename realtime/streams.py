@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -78,8 +79,10 @@ class StreamReader:
         """
         return await self._message({"last_by_subj": subject})
 
-    async def read(self, seq: int, subject: str) -> AsyncIterator[list[Stored]]:
+    async def read(self, seq: int, subject: str) -> AsyncGenerator[list[Stored], None]:
         """Yield what is on `subject` from a position to the end as it is at the call, in parts.
+
+        Whoever leaves before the end closes it (`contextlib.aclosing`): the subscription ends then.
 
         Raises:
             StreamUnavailable: no answer; what was yielded is right.
@@ -88,8 +91,9 @@ class StreamReader:
         if last is None or last.seq < seq:
             return
         try:
-            async for part in self._pull(max(seq, 1), last.seq, subject):
-                yield part
+            async with aclosing(self._pull(max(seq, 1), last.seq, subject)) as parts:
+                async for part in parts:
+                    yield part
         except (NatsError, OSError, TimeoutError) as error:
             msg = f"stream {self.stream} stopped answering: {error or type(error).__name__}"
             raise StreamUnavailable(msg) from None
@@ -125,7 +129,7 @@ class StreamReader:
                 low = at
         return low
 
-    async def _pull(self, seq: int, end: int, subject: str) -> AsyncIterator[list[Stored]]:
+    async def _pull(self, seq: int, end: int, subject: str) -> AsyncGenerator[list[Stored], None]:
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=seq,
@@ -146,7 +150,8 @@ class StreamReader:
                 if part:
                     yield part
         finally:
-            await pull.unsubscribe()
+            with suppress(NatsError, OSError):  # the connection is gone, and the subscription
+                await pull.unsubscribe()
 
     async def _message(self, query: dict[str, Any]) -> Stored | None:
         try:

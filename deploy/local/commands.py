@@ -13,6 +13,7 @@ import psutil
 from deploy.local.child import end_processes, family_of
 from deploy.local.errors import StackError
 from deploy.local.health import HealthBoard
+from deploy.local.last_words import one_line
 from deploy.local.platform_services import Ports
 from deploy.local.record import Record, UpLock, read_records
 from deploy.local.service import chosen
@@ -54,7 +55,7 @@ def up(settings: Settings, config: Path | None, names: Sequence[str], ports: Por
 def down(settings: Settings) -> int:
     """End the `up` of this checkout and its demo, or what one that was killed left behind."""
     holder = UpLock(run_folder(settings) / "up.lock").holder()
-    demo = UpLock(settings.paths.var / "demo" / "run" / "up.lock").holder()
+    demo = UpLock(_demo_run(settings) / "up.lock").holder()
     if holder is None and demo is None:
         left = end_leftovers(settings)
         print("nothing was up" if not left else "ended what a killed stack had left")
@@ -62,7 +63,9 @@ def down(settings: Settings) -> int:
     for each in (holder, demo):
         if each is not None:
             _end(each)
-    print("the stack is down" if demo is None else "the demo is down")
+    for name, each in (("stack", holder), ("demo", demo)):
+        if each is not None:
+            print(f"the {name} is down")
     return 0
 
 
@@ -77,34 +80,45 @@ def _end(holder: psutil.Process) -> None:
 
 
 def status(settings: Settings) -> int:
-    """Print how every service is."""
-    holder = UpLock(run_folder(settings) / "up.lock").holder()
-    records = _records(settings)
-    if UpLock(settings.paths.var / "demo" / "run" / "up.lock").holder() is not None:
-        print("the demo is running")
+    """Print how every service is, of the stack and of the demo that runs here."""
+    demo = _demo_run(settings)
+    states = [_status("the stack", run_folder(settings))]
+    if UpLock(demo / "up.lock").holder() is not None:
+        states.append(_status("the demo", demo))
+    runs = [state for state in states if state is not None]
+    return 0 if runs and all(runs) else 1
+
+
+def _status(what: str, folder: Path) -> bool | None:
+    """Print what runs; return whether all is well, None if nothing is up."""
+    holder = UpLock(folder / "up.lock").holder()
+    records = _records(folder)
     if holder is None:
-        left = [each for each in records if each.process is not None]
-        print("the stack is not up")
-        for each in left:
-            print(f"{each.name}: left over from a stack that was killed (process {each.pid})")
-        return 1
-    print(f"up (process {holder.pid})")
+        print(f"{what} is not up")
+        for each in records:
+            if each.process is not None:
+                print(f"{each.name}: left over from a stack that was killed (process {each.pid})")
+        return None
+    print(f"{what} is up (process {holder.pid})")
     for each in records:
         print(_row(each))
-    return 0 if all(_is_well(each) for each in records) else 1
+    return all(_is_well(each) for each in records)
 
 
 def end_leftovers(settings: Settings) -> list[str]:
     """End what an `up` left that was killed, and forget its records; return the names."""
-    left = [(each.name, each.process) for each in _records(settings)]
+    left = [(each.name, each.process) for each in _records(run_folder(settings))]
     names: list[str] = []
     for name, process in reversed(left):  # those that need others first
         if process is not None:
             _say(f"{name}  left over from a stack that was killed (process {process.pid}): ended")
             end_processes([process, *family_of(process.pid)])
             names.append(name)
-    for path in run_folder(settings).glob("*.json"):
-        path.unlink()
+    try:
+        for path in run_folder(settings).glob("*.json"):
+            path.unlink()
+    except OSError as error:
+        raise one_line(error, "cannot be removed") from error
     return names
 
 
@@ -171,7 +185,11 @@ def run_folder(settings: Settings) -> Path:
     return settings.paths.var.resolve() / "run"
 
 
-def _records(settings: Settings) -> list[Record]:
-    """Return every service of this checkout's stack."""
-    files = sorted(run_folder(settings).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+def _demo_run(settings: Settings) -> Path:
+    return settings.paths.var.resolve() / "demo" / "run"
+
+
+def _records(folder: Path) -> list[Record]:
+    """Return every service that a stack has written down in its folder."""
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     return [record for path in files for record in read_records(path)]

@@ -70,7 +70,7 @@ def account_chart(run: Run) -> Chart:
     """
     samples = run.equity
     equity = samples["equity"]
-    peak = np.maximum.accumulate(np.maximum(equity, run.initial_balance))
+    peak = np.maximum.accumulate(np.maximum(equity, run.initial_equity))
     drawdown = np.minimum(equity / peak - 1.0, 0.0)
     levered, solvent = leverage(run), equity > 0.0
     known = bool(np.any(solvent)) and bool(np.all(np.isfinite(levered[solvent])))

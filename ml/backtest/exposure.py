@@ -25,16 +25,22 @@ def leverage(run: Run) -> NDArray[np.float64]:
     Each symbol counts with its latest sample. NaN without specifications or where equity is not
     above zero.
     """
-    samples = run.equity
-    own = _notional(
-        run, samples["symbol"], samples["time_ns"], np.abs(samples["position_lots"]), samples["mid"]
-    )
-    total = np.zeros(samples.size)
-    for row in range(len(run.symbols)):
-        total += _latest(own, samples["symbol"] == row)
-    equity = samples["equity"]
+    total = np.abs(held_by_symbol(run)).sum(axis=0)
+    equity = run.equity["equity"]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(equity > 0.0, total / equity, np.nan)
+
+
+def held_by_symbol(run: Run) -> NDArray[np.float64]:
+    """Value of each symbol's net position at every sample, (symbols, samples), short negative.
+
+    Account currency; each symbol counts with its latest sample; NaN without specifications.
+    """
+    samples = run.equity
+    own = _notional(
+        run, samples["symbol"], samples["time_ns"], samples["position_lots"], samples["mid"]
+    )
+    return np.stack([latest(own, samples["symbol"] == row) for row in range(len(run.symbols))])
 
 
 def gross_lots(run: Run) -> NDArray[np.float64]:
@@ -44,15 +50,15 @@ def gross_lots(run: Run) -> NDArray[np.float64]:
         return samples["position_lots"].copy()
     total = np.zeros(samples.size)
     for row in range(len(run.symbols)):
-        total += _latest(np.abs(samples["position_lots"]), samples["symbol"] == row)
+        total += latest(np.abs(samples["position_lots"]), samples["symbol"] == row)
     return total
 
 
-def _latest(values: NDArray[np.float64], mine: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The latest value among `mine` at every row, 0 before the first."""
+def latest(values: NDArray[np.float64], mine: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the latest value among `mine` at every row, 0 before the first."""
     rows = np.where(mine, np.arange(values.size), -1)
-    latest = np.maximum.accumulate(rows) if rows.size else rows
-    return np.where(latest >= 0, values[latest], 0.0) if rows.size else np.empty(0)
+    place = np.maximum.accumulate(rows) if rows.size else rows
+    return np.where(place >= 0, values[place], 0.0) if rows.size else np.empty(0)
 
 
 def _notional(

@@ -6,7 +6,7 @@ the first and the last sample counts, holidays and gaps as a return of zero. Whe
 sample in twenty falls on a weekend (crypto CFDs) all seven days count. A year then has
 365.2425 * 5/7 = 260.9 (or 365.2) trading days, a constant, so that two runs over the same time
 are annualised alike whatever their bars. An account is ruined once its equity at a day's end is
-not above a millionth of its initial balance: that day returns -100% and the series ends there.
+not above a millionth of its initial equity: that day returns -100% and the series ends there.
 """
 
 import math
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 DAY_NS = 86_400 * 10**9
 YEAR_NS = int(365.2425 * DAY_NS)
 _ROLLOVER = time(17, tzinfo=ZoneInfo("America/New_York"))
-RUIN_FRACTION = 1e-6  # of the initial balance
+RUIN_FRACTION = 1e-6  # of the initial equity
 _WEEKEND_SHARE = 0.05
 _EULER_MASCHERONI = 0.5772156649015329
 _UTC_EPOCH = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
@@ -48,7 +48,7 @@ class Daily:
     Attributes:
         days: the trading days, in order.
         equity: account currency at each day's end; same length.
-        returns: simple return of each day, the first against the initial balance; shorter than
+        returns: simple return of each day, the first against the initial equity; shorter than
             `days` after ruin.
         days_per_year: trading days in a calendar year.
         ruined: nothing was left at some day's end.
@@ -67,7 +67,7 @@ def daily(time_ns: NDArray[np.int64], equity: NDArray[np.float64], initial: floa
     Args:
         time_ns: sample times, UTC, never decreasing. A sample at a day's very end belongs to it.
         equity: of each sample, account currency.
-        initial: balance before the first sample, above 0.
+        initial: equity before the first sample, above 0.
     """
     if time_ns.size == 0:
         nothing = np.empty(0)
@@ -131,7 +131,7 @@ def drawdowns(
 ) -> NDArray[np.void]:
     """Every drawdown of the samples, `DRAWDOWN`, in order of time.
 
-    A drawdown starts at the last sample at the running high (the initial balance is the first
+    A drawdown starts at the last sample at the running high (the initial equity is the first
     high, at the time of the first sample) and ends at the first sample back at or above it.
     """
     peaks = np.maximum(np.maximum.accumulate(equity), initial) if equity.size else equity
@@ -219,6 +219,14 @@ def probabilistic_sharpe_ratio(
     if not (math.isfinite(error) and error > 0.0):
         return math.nan
     return NormalDist().cdf((sharpe - benchmark) / error)
+
+
+def psr_of(series: NDArray[np.float64]) -> float:
+    """Return the probability that the true Sharpe ratio of a series of returns is above 0.
+
+    NaN where they do not vary.
+    """
+    return probabilistic_sharpe_ratio(sharpe_per_day(series), series.size, *moments(series))
 
 
 def sharpe_standard_error(sharpe: float, periods: int, skew: float, kurtosis: float) -> float:

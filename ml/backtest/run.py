@@ -69,7 +69,7 @@ class Run:
     Args:
         symbols: names; the `symbol` field of every array is an index into this tuple.
         currency: account currency.
-        initial_balance: balance before the first tick, above 0.
+        initial_balance: balance before the first tick, above 0, without credit.
         orders: finished orders, `layout.ORDER`.
         fills: deals in the order the account booked them, `layout.FILL`.
         decisions: `layout.DECISION`.
@@ -157,6 +157,14 @@ class Run:
         if np.any(np.diff(self.equity["time_ns"]) < 0):
             msg = "equity rows must be in order of time"
             raise ValueError(msg)
+
+    @property
+    def initial_equity(self) -> float:
+        """What profit is counted from: the balance and the broker's credit before the first tick.
+
+        Credit is lent: it carries positions like a balance, and is nobody's profit.
+        """
+        return self.initial_balance + float(self.account["credit"][0])
 
     @property
     def money_digits(self) -> int:

@@ -60,7 +60,7 @@ def cards(s: Statistics) -> list[Card]:
         Card(
             "Net profit",
             number(s.net_profit, money, sign=True),
-            f"{percent(s.total_return, sign=True)} on {number(s.initial_balance, 0)} {s.currency}",
+            f"{percent(s.total_return, sign=True)} on {number(s.initial_equity, 0)} {s.currency}",
             tone(s.net_profit),
         ),
         Card(
@@ -132,7 +132,7 @@ def figures(s: Statistics) -> list[tuple[str, Rows]]:
         (
             "Return",
             [
-                (f"Initial balance, {s.currency}", number(s.initial_balance, money)),
+                (f"Initial equity, {s.currency}", number(s.initial_equity, money)),
                 (f"Final equity, {s.currency}", number(s.final_equity, money)),
                 ("Total return", percent(s.total_return, sign=True)),
                 ("CAGR", percent(s.cagr, sign=True)),

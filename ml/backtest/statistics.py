@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ml.backtest import returns
 from ml.backtest.exposure import fill_notional
 from ml.backtest.run import Run
+from ml.backtest.skill import excess_over_constant, round_trips
 from ml.backtest.trades import Matching, match
 from realtime.kernels.codes import RISK_DRAWDOWN
 
@@ -108,10 +109,10 @@ class Statistics:
         trading_days: of the daily series.
         days_per_year: what annualises it (260.9, or 365.2 for markets open all week).
         samples: equity samples.
-        initial_balance: at the start.
+        initial_equity: balance and credit at the start; credit is never profit.
         final_equity: at the end, open positions at market.
-        net_profit: final_equity - initial_balance.
-        total_return: net_profit / initial_balance.
+        net_profit: final_equity - initial_equity.
+        total_return: net_profit / initial_equity.
         cagr: (final / initial)^(1 / years) - 1; -1 if nothing is left, NaN beyond a millionfold.
         volatility: standard deviation of daily returns (ddof = 1), annualised by square root.
         sharpe: mean / standard deviation of daily returns, annualised by square root.
@@ -142,6 +143,14 @@ class Statistics:
         open_profit: net_profit that is not booked by deals (open positions).
         unexplained: final balance less initial balance less everything deals booked; not 0 means
             that the deals do not explain the balance.
+        round_trips: times that a symbol's net position went back to nothing or to the other side.
+            Closing in parts and resizing count once: this is how many independent bets there were.
+        mean_exposure: mean of the value held / equity over the samples, signed, all symbols.
+        excess_returns: of each sample of the account (one a deciding bar) the strategy's net
+            return less that of holding `mean_exposure` all the time, fractions; see
+            `ml.backtest.skill`. () where the value of positions is not known.
+        excess_psr: probability that the true Sharpe ratio of `excess_returns` is above 0: that
+            the timing earned something, and not only being in a market that moved.
         halted_ns: when the drawdown limit first refused a position; 0 = never. It holds until an
             operator releases it, so nothing is traded after.
     """
@@ -157,7 +166,7 @@ class Statistics:
     trading_days: int
     days_per_year: float
     samples: int
-    initial_balance: float
+    initial_equity: float
     final_equity: float
     net_profit: float
     total_return: float
@@ -188,6 +197,10 @@ class Statistics:
     open_positions: int
     open_profit: float
     unexplained: float
+    round_trips: int
+    mean_exposure: float
+    excess_returns: tuple[float, ...]
+    excess_psr: float
     halted_ns: int = 0
 
     @property
@@ -205,7 +218,7 @@ def statistics(run: Run, matching: Matching | None = None) -> Statistics:
     """Compute the statistics of a run; `matching` saves matching its deals once more."""
     matching = match(run) if matching is None else matching
     time_ns, equity = run.equity["time_ns"], run.equity["equity"]
-    initial, final = run.initial_balance, float(run.account["equity"][0])
+    initial, final = run.initial_equity, float(run.account["equity"][0])
     if equity.size:  # the account may have moved after its last sample
         equity = np.append(equity[:-1], final)
     start_ns, end_ns = (int(time_ns[0]), int(time_ns[-1])) if equity.size else (0, 0)
@@ -221,6 +234,7 @@ def statistics(run: Run, matching: Matching | None = None) -> Statistics:
     lots, turnover, turnover_a_year = _turnover(run, series.equity, years)
     booked, costs = _costs(run, final - initial, matching.trades.size)
     moving = days[days != 0.0]
+    excess = excess_over_constant(run, final)
     return Statistics(
         symbols=run.symbols,
         strategy=run.strategy,
@@ -233,7 +247,7 @@ def statistics(run: Run, matching: Matching | None = None) -> Statistics:
         trading_days=len(series.days),
         days_per_year=series.days_per_year,
         samples=equity.size,
-        initial_balance=initial,
+        initial_equity=initial,
         final_equity=final,
         net_profit=final - initial,
         total_return=final / initial - 1.0,
@@ -263,7 +277,11 @@ def statistics(run: Run, matching: Matching | None = None) -> Statistics:
         costs=costs,
         open_positions=run.open_positions.size,
         open_profit=final - initial - booked,
-        unexplained=float(run.account["balance"][0]) - initial - booked,
+        unexplained=float(run.account["balance"][0]) - run.initial_balance - booked,
+        round_trips=round_trips(run),
+        mean_exposure=excess.mean_exposure,
+        excess_returns=tuple(excess.returns.tolist()),
+        excess_psr=returns.psr_of(excess.returns),
         halted_ns=_halted_ns(run),
     )
 

@@ -24,12 +24,12 @@ def verdict(statistics: Statistics) -> str:
     if count == 0 and not s.ruined:
         return (
             f"No trade was closed: what is still open moved the account from "
-            f"{number(s.initial_balance, money)} to {number(s.final_equity, money)} {s.currency} "
+            f"{number(s.initial_equity, money)} to {number(s.final_equity, money)} {s.currency} "
             f"({percent(s.total_return, sign=True)}). That proves nothing."
         )
     text = (
         f"{count:,} closed trade{'' if count == 1 else 's'} took the account from "
-        f"{number(s.initial_balance, money)} to {number(s.final_equity, money)} {s.currency} "
+        f"{number(s.initial_equity, money)} to {number(s.final_equity, money)} {s.currency} "
         f"({percent(s.total_return, sign=True)})."
     )
     if s.ruined:
@@ -100,7 +100,7 @@ def text_summary(statistics: Statistics) -> str:
         *_section(
             f"Account, {s.currency}",
             [
-                ("Initial balance", number(s.initial_balance, money)),
+                ("Initial equity", number(s.initial_equity, money)),
                 ("Final equity", number(s.final_equity, money)),
                 ("Net profit", number(s.net_profit, money, sign=True)),
                 ("Return", percent(s.total_return, sign=True)),

@@ -92,6 +92,8 @@ def evaluate(trained: Trained, frame: pl.DataFrame, config: TrainingConfig) -> E
     gains = log_losses(labels, prior) - log_losses(labels, probabilities)
     independent = float(label_uniqueness(data.event_ns[rows], data.end_ns[rows]).sum())
     gain_error = mean_error(gains, weights, independent)
+    # The last row's bar ends with an event that no row tells of, after all that was to be seen.
+    held = rows[:-1]
     deciles = reliability(labels, probabilities, data.label_return[rows])
     return Evaluation(
         rows=len(rows),
@@ -107,7 +109,9 @@ def evaluate(trained: Trained, frame: pl.DataFrame, config: TrainingConfig) -> E
         calibration_error=calibration_error(deciles),
         calibration_noise=calibration_noise(deciles, independent),
         deciles=deciles,
-        trading=record_of(probabilities, data.bar_return[rows], data.cost[rows], config.decision),
+        trading=record_of(
+            probabilities[:-1], data.bar_return[held], data.cost[held], config.decision
+        ),
         label_share=float(labels.mean()),
         finite=_are_probabilities(probabilities),
     )

@@ -1,13 +1,28 @@
-"""Scores of probabilities against what happened. All take weights; oracles are scikit-learn's."""
+"""Scores of probabilities against what happened. All take weights; oracles are scikit-learn's.
+
+They are printed, compared, and sealed into gate reports, so they must be the same on every machine.
+Products of vectors (``@``) add in an order that depends on the processor: sums here are exact
+(`math.fsum`), and what is returned is rounded to `DIGITS` decimals.
+"""
 
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+DIGITS = 12
 _LEAST = 1e-12
 
 Numbers = NDArray[np.float64]
+
+
+def weighted_mean(values: Numbers, weights: Numbers) -> float:
+    """Return the mean of rows by weight, the same on every machine."""
+    return round(_total(weights * values) / _total(weights), DIGITS)
+
+
+def _total(values: Numbers) -> float:
+    return math.fsum(values.tolist())
 
 
 def log_losses(labels: Numbers, probabilities: Numbers) -> Numbers:
@@ -23,7 +38,7 @@ def log_loss(labels: Numbers, probabilities: Numbers, weights: Numbers) -> float
     """
     if len(labels) == 0:
         return math.nan
-    return float(weights @ log_losses(labels, probabilities) / weights.sum())
+    return weighted_mean(log_losses(labels, probabilities), weights)
 
 
 def mean_error(values: Numbers, weights: Numbers, independent: float) -> float:
@@ -34,9 +49,9 @@ def mean_error(values: Numbers, weights: Numbers, independent: float) -> float:
         weights: (n,).
         independent: number of rows that do not overlap, above 0.
     """
-    mean = float(weights @ values / weights.sum())
-    variance = float(weights @ (values - mean) ** 2 / weights.sum())
-    return math.sqrt(variance / independent)
+    mean = _total(weights * values) / _total(weights)
+    variance = _total(weights * (values - mean) ** 2) / _total(weights)
+    return round(math.sqrt(variance / independent), DIGITS)
 
 
 def brier(labels: Numbers, probabilities: Numbers, weights: Numbers) -> float:
@@ -46,7 +61,7 @@ def brier(labels: Numbers, probabilities: Numbers, weights: Numbers) -> float:
     """
     if len(labels) == 0:
         return math.nan
-    return float(weights @ (probabilities - labels) ** 2 / weights.sum())
+    return weighted_mean((probabilities - labels) ** 2, weights)
 
 
 def area_under_curve(labels: Numbers, probabilities: Numbers, weights: Numbers) -> float:
@@ -56,13 +71,13 @@ def area_under_curve(labels: Numbers, probabilities: Numbers, weights: Numbers) 
     where one class is missing.
     """
     _, group = np.unique(probabilities, return_inverse=True)
-    up = np.bincount(group, weights=weights * labels)
-    down = np.bincount(group, weights=weights * (1.0 - labels))
-    pairs = float(up.sum() * down.sum())
+    up = np.bincount(group, weights=weights * labels).astype(np.float64)
+    down = np.bincount(group, weights=weights * (1.0 - labels)).astype(np.float64)
+    pairs = _total(up) * _total(down)
     if not pairs > 0.0:
         return math.nan
     below = np.cumsum(down) - down
-    return float((up * (below + 0.5 * down)).sum()) / pairs
+    return round(_total(up * (below + 0.5 * down)) / pairs, DIGITS)
 
 
 def rank_correlation(one: Numbers, other: Numbers) -> float:
@@ -72,8 +87,8 @@ def rank_correlation(one: Numbers, other: Numbers) -> float:
     """
     ranks = [_ranks(values) for values in (one, other)]
     centred = [values - values.mean() for values in ranks]
-    scale = math.sqrt(float(centred[0] @ centred[0]) * float(centred[1] @ centred[1]))
-    return float(centred[0] @ centred[1]) / scale if scale > 0.0 else 0.0
+    scale = math.sqrt(_total(centred[0] ** 2) * _total(centred[1] ** 2))
+    return round(_total(centred[0] * centred[1]) / scale, DIGITS) if scale > 0.0 else 0.0
 
 
 def _ranks(values: Numbers) -> Numbers:

@@ -32,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="TOML file of settings")
     parser.add_argument("--host", default=serving.HOST, help="to serve on")
     parser.add_argument("--port", type=int, default=serving.PORT, help="to serve on")
+    parser.add_argument(
+        "--expire",
+        action="store_true",
+        help="serve nulls for rows past their view's time to live; not for replays of old data",
+    )
     asked = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -67,7 +72,7 @@ def _act(asked: argparse.Namespace, settings: Settings) -> None:
         return
     with (
         closing(serving.listening(asked.host, asked.port)) as bound,
-        repository.opened(settings) as store,
+        repository.opened(settings, expires=asked.expire) as store,
     ):
         serving.serve(store, bound)
 

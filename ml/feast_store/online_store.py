@@ -5,6 +5,12 @@ a nightly materialisation of yesterday's files would put the loop's last bar bac
 replaced by a newer one only (by event, then by creation), whoever brings it and in whatever order.
 The tables can be read by people: schema = project, table = view, a column for each feature.
 
+A view's time to live bounds the joins of training sets. Online, Feast itself passes over it and
+hands out a row of any age. Here it holds where the configuration says ``expires: true``
+(``python -m ml.feast_store serve --expire``): a row whose event is longer ago by the machine's
+clock comes back as nulls, beside its event, so that a feed that stopped shows. A replay of old data
+goes without: all of it is old.
+
 Feast finds it by ``online_store: {type: ml.feast_store.online_store.NewestOnlineStore, url: ...}``.
 """
 
@@ -26,6 +32,7 @@ from pydantic import SecretStr
 
 from ml.errors import LearningError
 from ml.feature_files import CREATED, EVENT, SYMBOL
+from realtime.clock import WallClock
 
 #: What Feast hands over to be written: key, features, event, creation.
 Row = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
@@ -46,10 +53,25 @@ class NewestOnlineStoreConfig(FeastConfigBaseModel):
     Attributes:
         type: how Feast finds the class.
         url: ``postgresql://user:password@host:port/database``; never shown.
+        expires: whether rows older than their view's time to live come back as nulls.
     """
 
     type: str = "ml.feast_store.online_store.NewestOnlineStore"
     url: SecretStr
+    expires: bool = False
+
+
+def lived(answers: list[Answer], config: RepoConfig, table: FeatureView) -> list[Answer]:
+    """Return answers with nulls for features that outlived their view, where these expire."""
+    if not cast("Any", config.online_store).expires or not table.ttl:
+        return answers
+    now = datetime.fromtimestamp(WallClock().now_ns() / 1e9, UTC)
+    return [
+        (event, {name: Value() for name in values})
+        if event is not None and values is not None and _utc(event) < now - table.ttl
+        else (event, values)
+        for event, values in answers
+    ]
 
 
 class Connections:
@@ -179,7 +201,8 @@ class NewestOnlineStore(OnlineStore):
             return connection.execute(query, (symbols,)).fetchall()
 
         found = {row[0]: row[1:] for row in self._of(config).run(read)}
-        return [_answer(found.get(symbol), columns) for symbol in symbols]
+        answers = [_answer(found.get(symbol), columns) for symbol in symbols]
+        return lived(answers, config, table)
 
     def update(
         self,
@@ -310,13 +333,26 @@ class NewestSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
 
     Attributes:
         type: how Feast finds the class.
+        expires: whether rows older than their view's time to live come back as nulls.
     """
 
     type: str = "ml.feast_store.online_store.NewestSqliteOnlineStore"  # pyright: ignore[reportIncompatibleVariableOverride] (Feast's own says "sqlite")
+    expires: bool = False
 
 
 class NewestSqliteOnlineStore(SqliteOnlineStore):
     """Feast's store in a file, for one process at a time; the newest wins here too."""
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Answer]:
+        """Return event and features of each symbol, in the order asked."""
+        answers = super().online_read(config, table, entity_keys, requested_features)
+        return lived(answers, config, table)
 
     def online_write_batch(
         self,
@@ -326,7 +362,7 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write rows that are not older than what is there, the newest last."""
-        there = self.online_read(config, table, [row[0] for row in data])
+        there = super().online_read(config, table, [row[0] for row in data])
         newer = [
             row
             for row, (event, _) in zip(data, there, strict=True)

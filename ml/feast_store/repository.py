@@ -35,8 +35,12 @@ _NEWEST_SQLITE = "ml.feast_store.online_store.NewestSqliteOnlineStore"
 _REGISTRY_SECONDS = 5  # after which a reader notices what another process applied
 
 
-def configuration(settings: Settings) -> dict[str, Any]:
+def configuration(settings: Settings, *, expires: bool = False) -> dict[str, Any]:
     """Return what would stand in ``feature_store.yaml``, with the password: never show it.
+
+    Args:
+        settings: of paths and database.
+        expires: whether online rows older than their view's time to live come back as nulls.
 
     Raises:
         OSError: the password cannot be read.
@@ -60,7 +64,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "provider": "local",
         "registry": {**registry, "cache_ttl_seconds": _REGISTRY_SECONDS},
         "offline_store": {"type": _OFFLINE, "lake": str(settings.paths.lake.absolute())},
-        "online_store": online,
+        "online_store": {**online, "expires": expires},
         "entity_key_serialization_version": 3,
         "materialization": {"pull_latest_features": True},
     }
@@ -83,8 +87,8 @@ def database_url(settings: Settings) -> str:
     return urlunsplit(parts._replace(netloc=f"{ROLE}:{password}@{place}", path=f"/{ROLE}"))
 
 
-def feature_store(settings: Settings) -> FeatureStore:
-    """Return Feast's store; `close` it, or use `opened`.
+def feature_store(settings: Settings, *, expires: bool = False) -> FeatureStore:
+    """Return Feast's store; `close` it, or use `opened`. Arguments as of `configuration`.
 
     Raises:
         OSError: the password cannot be read.
@@ -94,14 +98,16 @@ def feature_store(settings: Settings) -> FeatureStore:
 
     if not database_url(settings):
         (settings.paths.var / "feast").mkdir(parents=True, exist_ok=True)
-    config: RepoConfig = RepoConfig(repo_path=Path.cwd(), **configuration(settings))
+    config: RepoConfig = RepoConfig(
+        repo_path=Path.cwd(), **configuration(settings, expires=expires)
+    )
     return FeatureStore(config=config)
 
 
 @contextmanager
-def opened(settings: Settings) -> Generator[FeatureStore]:
+def opened(settings: Settings, *, expires: bool = False) -> Generator[FeatureStore]:
     """Give Feast's store for a while; see `feature_store`."""
-    store = feature_store(settings)
+    store = feature_store(settings, expires=expires)
     try:
         yield store
     finally:

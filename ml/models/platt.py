@@ -4,6 +4,10 @@ Markets give few independent labels, and a line through few points is bent by ch
 of falls would become a lasting belief in falls. The fit therefore starts from what the training
 says (margins are log odds, and up rows have the share that they had) and moves away from it as far
 as the calibration's labels have weight: a Bayesian fit with a normal prior.
+
+The line becomes part of the model, whose bytes are hashed. Its sums are exact (`math.fsum`, where
+products of matrices add in an order that depends on the processor), and it is rounded to `DIGITS`
+decimals, far more than a probability in float32 shows.
 """
 
 import math
@@ -12,8 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+DIGITS = 9
 _STEPS = 100
 _CLOSE = 1e-12
+_SINGULAR = 1e-14  # share of the determinant that rounding makes up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,33 +78,33 @@ def fit_platt(
     """
     believed = np.array([1.0, math.log(belief.share / (1.0 - belief.share))])
     trust = np.array([belief.slope_deviation, belief.shift_deviation]) ** -2.0
-    design = np.stack([margins - belief.centre, np.ones(len(margins))], axis=1)
-    line = _line(design, labels, weights, believed, trust)
+    away = margins - belief.centre
+    line = _line(away, labels, weights, believed, trust)
     if not line[0] > 0.0:
-        flat = _line(design * [0.0, 1.0], labels, weights, believed, trust)
-        return Platt(slope=0.0, intercept=float(flat[1]))
-    slope = float(line[0])
-    return Platt(slope=slope, intercept=float(line[1]) - slope * belief.centre)
+        flat = _line(0.0 * away, labels, weights, believed, trust)
+        return Platt(slope=0.0, intercept=round(float(flat[1]), DIGITS))
+    slope, shift = round(float(line[0]), DIGITS), float(line[1])
+    return Platt(slope=slope, intercept=round(shift - slope * belief.centre, DIGITS))
 
 
 def _line(
-    design: NDArray[np.float64],
+    margins: NDArray[np.float64],
     labels: NDArray[np.float64],
     weights: NDArray[np.float64],
     believed: NDArray[np.float64],
     trust: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     def improbability(at: NDArray[np.float64]) -> float:
-        odds = design @ at
+        odds = at[0] * margins + at[1]
         away = (at - believed) * trust * (at - believed)
-        return float(weights @ (np.logaddexp(0.0, odds) - labels * odds) + 0.5 * away.sum())
+        return _total(weights * (np.logaddexp(0.0, odds) - labels * odds)) + 0.5 * _total(away)
 
     line = believed
     for _ in range(_STEPS):
-        expected = sigmoid(design @ line)
-        ascent = design.T @ (weights * (labels - expected)) - trust * (line - believed)
-        curve = (design.T * (weights * expected * (1.0 - expected))) @ design + np.diag(trust)
-        step = np.linalg.lstsq(curve, ascent, rcond=None)[0]
+        expected = sigmoid(line[0] * margins + line[1])
+        missed, bend = weights * (labels - expected), weights * expected * (1.0 - expected)
+        ascent = np.array([_total(margins * missed), _total(missed)]) - trust * (line - believed)
+        step = _newton(margins, bend, trust, ascent)
         before = improbability(line)
         # Newton overshoots where probabilities are near 0 or 1: go less far, the same way.
         while improbability(line + step) > before and float(np.abs(step).max()) > _CLOSE:
@@ -107,3 +113,24 @@ def _line(
         if float(np.abs(step).max()) < _CLOSE:
             break
     return line
+
+
+def _newton(
+    margins: NDArray[np.float64],
+    bend: NDArray[np.float64],
+    trust: NDArray[np.float64],
+    ascent: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Solve the two equations of a step; where the slope decides nothing, it stays."""
+    steep = _total(margins * margins * bend) + float(trust[0])
+    mixed = _total(margins * bend)
+    level = _total(bend) + float(trust[1])
+    both = steep * level - mixed * mixed
+    if not both > _SINGULAR * steep * level:
+        return np.array([0.0, float(ascent[1]) / level if level > 0.0 else 0.0])
+    slope = (level * float(ascent[0]) - mixed * float(ascent[1])) / both
+    return np.array([slope, (steep * float(ascent[1]) - mixed * float(ascent[0])) / both])
+
+
+def _total(values: NDArray[np.float64]) -> float:
+    return math.fsum(values.tolist())

@@ -83,7 +83,9 @@ def _one_file(path: Path, options: argparse.Namespace, quarantines: list[pl.Data
             f" already there {', '.join(done.skipped) or 'none'}"
         )
         if done.conflicts:
-            _print(f"            {done.conflicts:,} bars differ from stored ones, which stay")
+            _print(f"            {done.conflicts:,} stored rows were replaced by other ones")
+        if done.disputed:
+            _print(f"            {done.disputed:,} moments have other ticks of another source")
 
 
 def _check_folder(table: Path) -> None:

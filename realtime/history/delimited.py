@@ -18,6 +18,8 @@ from realtime.history.times import DateOrder, TimeStyle, parse_times, style_of
 
 _EXTRA = "extra"
 _MOST_DIGITS = 8
+_PRICES = ("bid", "ask", "last", "open", "high", "low", "close", "ask_open", "ask_close")
+_COMPARED = 1000  # lines before a last one without an end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def _data_lines(block: Block, header_line: int) -> Block:
     at = 0
     for _ in range(skip):
         at = block.data.index(b"\n", at) + 1
-    return Block(block.data[at:], block.numbers[skip:])
+    return Block(block.data[at:], block.numbers[skip:], block.unfinished)
 
 
 def _table(block: Block, layout: Layout, file: str) -> pl.DataFrame:
@@ -127,6 +129,23 @@ def _short_lines(block: Block, layout: Layout) -> NDArray[np.bool_] | None:
     ends = np.flatnonzero(data == ord("\n"))
     found = np.searchsorted(np.flatnonzero(data == ord(delimiter)), ends)
     return np.diff(found, prepend=0) < expected
+
+
+def _may_be_cut(block: Block, layout: Layout) -> bool:
+    """Tell whether a last line without an end may lack the end of its last field.
+
+    It is whole if that field is as long as the longest of the lines before. Otherwise nobody can
+    say: 1.08 is a price, and the beginning of 1.08012. Behind the prices only a count can be cut.
+    """
+    roles = [role for role, index in layout.roles.items() if index == layout.width - 1]
+    if not any(role in _PRICES for role in roles):
+        return False
+    rows = len(block.numbers)
+    lines = block.lines(np.arange(max(rows - _COMPARED, 0), rows))
+    *others, last = [len(line.rpartition(layout.delimiter)[2].rstrip()) for line in lines]
+    if not others:
+        return int(block.numbers[0]) > layout.header_line + 1
+    return last < max(others)
 
 
 def _number(text: pl.Series, *, decimal_comma: bool) -> pl.Series:
@@ -174,6 +193,8 @@ def _parse(block: Block, layout: Layout, file: str) -> Raw:
     if short is not None:
         _mark(reason, short, reasons.MISSING_FIELDS)
     wall_ns = _wall_ns(table, layout, reason)
+    if block.unfinished and _may_be_cut(block, layout):
+        reason[-1] = reason[-1] or reasons.UNFINISHED
     columns: dict[str, NDArray[np.float64]] = {}
     for role in value_roles(layout.kind):
         index = layout.roles.get(role)

@@ -213,7 +213,7 @@ class Import:
         yield from _in_order(in_utc(whole, clock, now_ns))
 
     def _nothing_usable(self) -> NothingUsable:
-        counts = self._tally.counts(reasons.UNREADABLE, reasons.NO_TRADES)
+        counts = self._tally.counts(reasons.UNREADABLE, reasons.UNFINISHED)
         said = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         worst = max(counts, key=lambda name: counts[name], default="")
         codes = {reason.name: reason for reason in reasons.REASONS.values()}
@@ -251,7 +251,7 @@ class Import:
             zone_evidence=self.clock.evidence,
             rows_read=tally.read,
             rows_kept=tally.kept,
-            quarantined=tally.counts(reasons.UNREADABLE, reasons.NO_TRADES),
+            quarantined=tally.counts(reasons.UNREADABLE, reasons.UNFINISHED),
             dropped=tally.counts(reasons.DUPLICATE, reasons.DUPLICATE),
             repaired=tally.counts(reasons.FILLED_FORWARD, reasons.AMBIGUOUS_HOUR),
             noted=tally.counts(reasons.ZERO_SPREAD, reasons.OFF_GRID_TIME),

@@ -3,8 +3,9 @@
 ``<root>/<kind>/<SYMBOL>/<YYYY>-<MM>.parquet``, kind being ``ticks``, ``bars_m1``, ``bars_h1``...
 A month is a calendar month in UTC by the tick's time or the bar's start. Each file's metadata
 lists the imports that went into it, so that an import which is repeated, or was cut short, writes
-only what is missing. A file appears at once and whole: written aside and renamed on a disk, one
-put in an object store.
+only what is missing; a file of ticks also knows which source brought each of them, so that a newer
+import of a source replaces what it brought before. A file appears at once and whole: written aside
+and renamed on a disk, one put in an object store.
 """
 
 import contextlib
@@ -25,10 +26,13 @@ from numpy.typing import NDArray
 from realtime.history.arrow import pa, pq
 from realtime.history.errors import LakeDamaged, LakeError, LakeWriteFailed
 from realtime.history.market import checked_symbol
+from realtime.history.merge import OwnedTicks, owned
 from realtime.kernels.layout import BAR, TICK
 
 ROW_GROUP = 1 << 17
 _SOURCES = b"aitrading.sources"
+_OWNERS = b"aitrading.owners"
+_OWNER_COLUMN = "owners"  # of ticks: one bit a source, in the order of the metadata
 _VERSION = b"aitrading.lake"
 _PARTIAL = ".partial"
 _SECOND_NS = 1_000_000_000
@@ -76,6 +80,19 @@ def stored_columns(kind: str) -> tuple[str, ...]:
 def layout_of_kind(kind: str) -> np.dtype[Any]:
     """Return the layout of a kind's rows."""
     return TICK if kind == "ticks" else BAR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owners:
+    """Who brought the ticks of a month.
+
+    Attributes:
+        names: of the sources, each with a bit; the first bit is that of an unknown source.
+        bits: (n,) uint64, one set for each source that has the tick.
+    """
+
+    names: Sequence[str]
+    bits: NDArray[np.uint64]
 
 
 class Lake:
@@ -176,7 +193,24 @@ class Lake:
         if not self.files.exists(path):
             return np.empty(0, layout_of_kind(kind))
         with self.open_parquet(path) as parquet:
-            return rows_of(parquet.read(), kind)
+            return rows_of(parquet.read(columns=list(stored_columns(kind))), kind)
+
+    def read_owned(self, symbol: str, month: Month) -> tuple[OwnedTicks, list[str]]:
+        """Return a month's ticks with who brought them, and the names behind the owners' bits.
+
+        The first bit, which has no name, is that of an unknown source.
+        """
+        path = self.path("ticks", symbol, month)
+        if not self.files.exists(path):
+            return owned(np.empty(0, TICK)), []
+        with self.open_parquet(path) as parquet:
+            table = parquet.read()
+            metadata = parquet.schema_arrow.metadata or {}
+        rows = rows_of(table, "ticks")
+        if _OWNER_COLUMN not in table.column_names:
+            return owned(rows), []
+        owners = table.column(_OWNER_COLUMN).to_numpy().astype(np.uint64)
+        return OwnedTicks(rows, owners), json.loads(metadata.get(_OWNERS, b"[]"))
 
     def write_month(
         self,
@@ -185,6 +219,7 @@ class Lake:
         month: Month,
         rows: NDArray[np.void],
         sources: Sequence[str] = (),
+        owners: Owners | None = None,
     ) -> None:
         """Replace a month's file, at once and whole.
 
@@ -194,6 +229,7 @@ class Lake:
             month: all rows must lie in it.
             rows: (n,) in order of time.
             sources: fingerprints of the imports that they came from.
+            owners: of ticks, who brought them; None = unknown.
 
         Raises:
             LakeWriteFailed: the store refused; what was there before is untouched.
@@ -203,7 +239,7 @@ class Lake:
             remedy = "Cut rows by month before writing."
             msg = f"rows outside {month}"
             raise LakeError(msg, file=self.address, remedy=remedy)
-        self.put(self.path(kind, symbol, month), encode(kind, rows, sources))
+        self.put(self.path(kind, symbol, month), encode(kind, rows, sources, owners))
 
     def put(self, path: str, content: bytes) -> None:
         """Write a file at once and whole.
@@ -268,11 +304,16 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def encode(kind: str, rows: NDArray[np.void], sources: Sequence[str]) -> bytes:
+def encode(
+    kind: str, rows: NDArray[np.void], sources: Sequence[str], owners: Owners | None = None
+) -> bytes:
     """Return rows as the bytes of a Parquet file."""
     columns = {name: pa.array(np.ascontiguousarray(rows[name])) for name in stored_columns(kind)}
-    table = pa.table(columns)
     metadata = {_VERSION: b"1", _SOURCES: json.dumps(list(sources)).encode()}
+    if owners is not None:
+        columns[_OWNER_COLUMN] = pa.array(owners.bits)
+        metadata[_OWNERS] = json.dumps(list(owners.names)).encode()
+    table = pa.table(columns)
     buffer = io.BytesIO()
     pq.write_table(
         table.replace_schema_metadata(metadata),

@@ -24,6 +24,7 @@ BACKWARDS = 15
 DUPLICATE_TIME = 16
 SPIKE = 17
 NO_TRADES = 18
+UNFINISHED = 19
 # Dropped: says nothing that the row before it did not say.
 DUPLICATE = 30
 # Repaired: kept after a change that loses nothing.
@@ -114,6 +115,11 @@ REASONS: dict[int, Reason] = {
     NO_TRADES: Reason(
         "no_trades", "a bar invented by the source for a time without ticks", "nothing to do"
     ),
+    UNFINISHED: Reason(
+        "unfinished",
+        "the last line has no end, and its last field may be cut",
+        "export or download the file again, or end its last line",
+    ),
     DUPLICATE: Reason("duplicate", "identical to the row before it", "nothing to do"),
     FILLED_FORWARD: Reason(
         "filled_forward", "a blank bid or ask means unchanged: the last one was filled in", "none"
@@ -136,7 +142,7 @@ REASONS: dict[int, Reason] = {
     ),
 }
 
-QUARANTINED = tuple(range(UNREADABLE, NO_TRADES + 1))
+QUARANTINED = tuple(range(UNREADABLE, UNFINISHED + 1))
 
 
 def name_of(code: int) -> str:

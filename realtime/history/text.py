@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,10 +31,12 @@ class Block:
     Attributes:
         data: the lines, each ended by a line feed; no blank ones, no quotes.
         numbers: (n,) 1-based line number in the file of each line.
+        unfinished: the last line had no end in the file: it may be cut.
     """
 
     data: bytes
     numbers: NDArray[np.int64]
+    unfinished: bool = False
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
@@ -138,7 +140,8 @@ def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
             data = data[: len(data) - len(held)]
             if b"\r" in data:
                 data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            if not more and data and not data.endswith(b"\n"):
+            unfinished = bool(not more and data and not data.endswith(b"\n"))
+            if unfinished:
                 data += b"\n"
             cut = data.rfind(b"\n") + 1
             rest = data[cut:] + held
@@ -149,5 +152,5 @@ def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
             if cut:
                 block, first_line = _tidy(data[:cut], first_line)
                 if len(block.numbers):
-                    yield block
+                    yield replace(block, unfinished=unfinished)
             chunk = more

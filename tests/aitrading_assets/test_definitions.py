@@ -66,6 +66,8 @@ def test_everything_that_data_can_get_wrong_blocks_what_comes_after(graph):
     }
     assert blocking.pop("EURUSD/gates:paper_gate") is False
     assert blocking.pop("EURUSD/gates:live_gate") is False
+    for imported in ("imported_ticks", "imported_bars"):  # warns: the newer rows have won
+        assert blocking.pop(f"{imported}:imports_agree") is False
     assert len(blocking) >= 10
     assert all(blocking.values()), blocking
 

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from aitrading_sensors.inbox import ImportIndex, inbox_files
 from ml.backtest.demo import demo_file
 from realtime.declarations import SettingsError
 from realtime.history.lake import Lake, Month
-from tests.aitrading_assets.conftest import checks_of, events_of, last_words
+from tests.aitrading_assets.conftest import checks_of, events_of, last_words, let_settle
 
 MARCH = Month(2017, 3)
 
@@ -134,3 +135,97 @@ def test_a_missing_file_is_one_clear_line(runs):
     words = last_words(result)
     assert "/nowhere/ticks.csv: cannot be read" in words
     assert "give an existing file of EURUSD" in words
+
+
+def bar_rows(folder, name, rows=400, last=None):
+    """The first hours of the demo; the last of them with another close."""
+    head, *lines = demo_file().read_text().splitlines()
+    lines = lines[:rows]
+    if last is not None:
+        fields = lines[-1].split(",")
+        lines[-1] = ",".join([*fields[:4], last, *fields[5:]])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "import.toml").write_text('ask_bars = true\nzone = "UTC"\n')
+    path = folder / name
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+def test_a_bad_file_stops_no_other_and_fails_the_run_at_its_end(runs, settings, lake, instance):
+    box = settings.paths.var / "inbox"
+    bar_rows(box / "EURUSD", "good.csv")
+    for name in ("a.csv", "b.csv"):
+        bar_rows(box / "AUDUSD", name).write_text("this is no market data\n")
+    result = runs.launch("ingest")
+    assert not result.success
+    words = last_words(result)
+    assert "2 files could not be imported" in words
+    assert "a.csv" in words
+    assert "b.csv" in words
+    assert lake.symbols("bars_h1") == ["EURUSD"]
+    assert {event.partition for event in events_of(result, "imported_bars")} > {"2017-01|EURUSD"}
+    assert instance.get_dynamic_partitions("symbols") == ["EURUSD"]
+
+
+def test_a_misspelt_folder_is_refused_by_name_and_never_becomes_a_symbol(runs, settings, instance):
+    """It became one, and failed the features of all the others for ever."""
+    box = settings.paths.var / "inbox"
+    bar_rows(box / "EURUSD", "a.csv")
+    bar_rows(box / "EURUSDD", "a.csv")
+    words = last_words(runs.launch("ingest"))
+    assert "EURUSDD/a.csv" in words
+    assert "did you mean EURUSD" in words
+    assert instance.get_dynamic_partitions("symbols") == ["EURUSD"]
+    assert runs.build((2017, 1), (2017, 1)).success
+
+
+def test_a_traded_symbol_without_data_stops_no_other(runs, settings, instance):
+    runs.settings = replace(settings, trade=("XAUUSD", "EURUSD"))
+    bar_rows(settings.paths.var / "inbox" / "EURUSD", "a.csv")
+    assert runs.launch("ingest").success
+    assert instance.get_dynamic_partitions("symbols") == ["EURUSD"]
+    instance.add_dynamic_partitions("symbols", ["XAUUSD"])  # as an older version did
+    assert runs.build((2017, 1), (2017, 1), ("EURUSD", "XAUUSD")).success
+
+
+def test_a_deleted_file_stops_nothing_any_longer(runs, settings):
+    """Its entry stayed, and with it the failed check."""
+    path = tick_file(settings.paths.var / "inbox" / "EURUSD", crossed=300)
+    assert not runs.launch("ingest").success
+    path.unlink()
+    tick_file(settings.paths.var / "inbox" / "EURUSD", name="EURUSD_mended.csv")
+    result = runs.launch("ingest")
+    assert result.success
+    assert checks_of(result)[("imported_ticks", "few_rows_quarantined")]
+
+
+def test_a_newer_export_has_the_last_word_and_a_warning_tells_of_it(runs, settings, lake):
+    folder = settings.paths.var / "inbox" / "EURUSD"
+    bar_rows(folder, "a.csv", rows=200, last="1.05")  # still forming
+    assert checks_of(runs.launch("ingest"))[("imported_bars", "imports_agree")]
+    bar_rows(folder, "a.csv", rows=300)
+    result = runs.launch("ingest")
+    assert checks_of(result)[("imported_bars", "imports_agree")]  # as it goes with every export
+    close = lake.read_month("bars_h1", "EURUSD", Month(2017, 1))["close"][199]
+    row = demo_file().read_text().splitlines()[200].split(",")
+    assert close == pytest.approx(float(row[4]) - 2e-5)
+    lines = (folder / "a.csv").read_text().splitlines()
+    fields = lines[150].split(",")
+    lines[150] = ",".join([*fields[:4], fields[3], *fields[5:]])
+    (folder / "a.csv").write_text("\n".join(lines) + "\n")
+    result = runs.launch("ingest")
+    assert result.success
+    assert not checks_of(result)[("imported_bars", "imports_agree")]
+    assert events_of(result, "imported_bars")[-1].metadata["rows_replaced"].value == 1
+
+
+def test_the_job_itself_leaves_a_file_alone_that_is_being_written(runs, settings, monkeypatch):
+    """Only the sensor knew that rule; the job listed the inbox anew."""
+    folder = settings.paths.var / "inbox" / "EURUSD"
+    bar_rows(folder, "whole.csv")
+    let_settle(settings)
+    bar_rows(folder, "growing.csv")
+    monkeypatch.setattr("tests.aitrading_assets.conftest.let_settle", lambda _settings: None)
+    monkeypatch.setattr("aitrading_assets.ingestion.time.sleep", lambda _seconds: None)
+    told = events_of(runs.launch("ingest"), "imported_bars")[-1].metadata
+    assert (told["files_new"].value, told["files_still_being_written"].value) == (1, 1)

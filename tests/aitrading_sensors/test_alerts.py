@@ -78,21 +78,20 @@ def broken():
 
 
 def failed_run(instance):
-    result = dg.materialize([broken], instance=instance, raise_on_error=False)
-    event = next(each for each in result.all_events if each.is_run_failure)
-    return result, event
+    return dg.materialize([broken], instance=instance, raise_on_error=False)
+
+
+def tell_failures(settings, instance, cursor) -> Any:
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"settings": settings}
+    ) as context:
+        answer: Any = failure_alert()(context)
+        return answer.cursor
 
 
 def test_a_failed_run_is_a_critical_alert_with_its_reason(with_nats, instance):
-    result, event = failed_run(instance)
-    context = dg.build_run_status_sensor_context(
-        sensor_name="run_failure_alert",
-        dagster_event=event,
-        dagster_instance=instance,
-        dagster_run=instance.get_run_by_id(result.run_id),
-        resources={"settings": with_nats},
-    ).for_run_failure()
-    failure_alert()(context)
+    result = failed_run(instance)
+    told = tell_failures(with_nats, instance, "0")
     [(subject, alert)] = stored_alerts(with_nats)
     assert subject == "ops.alert.critical"
     assert (alert.severity, alert.service, alert.code) == ("critical", "platform", "run_failed")
@@ -100,10 +99,23 @@ def test_a_failed_run_is_a_critical_alert_with_its_reason(with_nats, instance):
     assert result.run_id in alert.text
     assert alert.details["steps"] == "broken"
     assert "\n" not in alert.text
+    tell_failures(with_nats, instance, told)
+    assert len(stored_alerts(with_nats)) == 1
+
+
+def test_a_failure_while_the_server_is_away_is_told_when_it_is_back(with_nats, instance):
+    """Dagster moved on before the alert was published: nobody was ever told."""
+    begun = tell_failures(with_nats, instance, None)
+    runs = [failed_run(instance).run_id for _ in range(2)]
+    nats = replace(with_nats.nats, url="nats://127.0.0.1:9", timeout_ns=300_000_000)
+    with pytest.raises(ConnectionRefused, match="no NATS server answers"):
+        tell_failures(replace(with_nats, nats=nats), instance, begun)
+    tell_failures(with_nats, instance, begun)
+    assert [alert.details["run_id"] for _, alert in stored_alerts(with_nats)] == runs
 
 
 def test_the_reason_is_what_was_raised_and_not_what_dagster_wrapped_around_it(instance):
-    result, _ = failed_run(instance)
+    result = failed_run(instance)
     failures = [each for each in result.all_events if each.is_step_failure]
     assert first_reason(failures) == "the disk is full: free some space"
     assert first_reason([]) == ""

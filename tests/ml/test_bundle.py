@@ -6,7 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.bundle import Partition, bundle_content, decision_table, write_bundle
+from ml.bundle import (
+    Partition,
+    bundle_content,
+    decision_table,
+    noted,
+    require_sealed,
+    twins,
+    write_bundle,
+)
 from ml.training import train
 from realtime.bundle import MANIFEST, pack, read_bundle
 from realtime.model import load_model
@@ -83,3 +91,29 @@ def test_the_manifest_holds_no_number_that_is_none(trained, tmp_path):
     text = (tmp_path / MANIFEST).read_text()
     assert "NaN" not in text
     assert json.loads(text)["id"] == read_bundle(tmp_path).id
+
+
+def test_noting_gates_changes_nothing_else_of_a_bundle(trained, tmp_path):
+    before = write_bundle(tmp_path, trained, SMALL, PARTS, {"paper": {"passed": False}})
+    after = noted(tmp_path, {"live": {"passed": True}}, {"model_version": 3})
+    assert (after.id, after.decision, after.files) == (before.id, before.decision, before.files)
+    assert after.gates["paper"] == before.gates["paper"]
+    assert after.gates["live"]["passed"] is True
+    assert after.training == {**before.training, "model_version": 3}
+    require_sealed(after)
+
+
+def test_a_note_that_cannot_be_written_leaves_the_bundle_whole(trained, tmp_path):
+    write_bundle(tmp_path, trained, SMALL)
+    before = (tmp_path / MANIFEST).read_bytes()
+    with pytest.raises(ValueError, match="JSON"):
+        noted(tmp_path, {"live": {"value": float("nan")}}, {})
+    assert (tmp_path / MANIFEST).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {MANIFEST, "model.onnx"}
+
+
+def test_a_bundle_knows_its_names_at_every_stage(trained, tmp_path):
+    paper = write_bundle(tmp_path / "p", trained, SMALL)
+    live = write_bundle(tmp_path / "l", trained, SMALL, stage="live")
+    assert {paper.id, live.id} < twins(tmp_path / "p")
+    assert twins(tmp_path / "p") == twins(tmp_path / "l")

@@ -84,6 +84,24 @@ def test_a_moment_between_rows_has_the_row_before_it(store: FeatureStore):
     assert found.frame[CONFIG.features[0]].to_list() == values.to_list()
 
 
+def test_rows_that_the_time_to_live_lets_in_from_earlier_are_counted(store: FeatureStore):
+    """Features of a missing moment are those of the one before it: days old ones once passed."""
+    assert (made(store, label_frame()).older, made(store, label_frame()).oldest_us) == (0, 0)
+    moment = START + timedelta(hours=40)
+    late = label_frame().with_columns(
+        pl.when(pl.col(EVENT) == moment)
+        .then(pl.col(EVENT) + timedelta(minutes=30))
+        .otherwise(pl.col(EVENT))
+        .alias(EVENT)
+    )
+    found = made(store, late)
+    assert (found.older, found.oldest_us) == (1, 30 * 60 * 1_000_000)
+    beyond = label_frame(90).with_columns(pl.col(EVENT) + timedelta(hours=90))
+    beyond = beyond.with_columns(pl.col("label_end") + timedelta(hours=90))
+    found = made(store, beyond)
+    assert (found.older, found.oldest_us // 3_600_000_000) == (80, 80)
+
+
 def test_the_same_labels_in_another_order_are_the_same_training_set(store: FeatureStore):
     first = made(store, label_frame())
     again = made(store, label_frame().sample(fraction=1.0, shuffle=True, seed=1))

@@ -550,6 +550,10 @@ def pushed_row(event: datetime, a: float, created: datetime | None = None) -> pd
     return pd.DataFrame({**moments, "symbol": ["EURUSD"], "a": [a], "b": [np.nan]})
 
 
+def slow_row(event: datetime, c: float) -> pd.DataFrame:
+    return pd.DataFrame({EVENT: [event], CREATED: [event], "symbol": ["EURUSD"], "c": [c]})
+
+
 def feast_url(server: Postgres) -> str:
     return server.conninfo("feast").replace("/aitrading?", "/feast?")
 
@@ -612,6 +616,25 @@ def test_an_older_row_never_replaces_a_newer_one(online_store: FeatureStore):
     assert online(online_store)[0] == 3.0
     online_store.push("fast_push", pushed_row(newest + timedelta(hours=1), 4.0))
     assert online(online_store)[0] == 4.0
+
+
+def test_a_row_that_outlived_its_view_comes_back_as_nulls_where_rows_expire(
+    online_store: FeatureStore,
+):
+    """Feast hands out a row of any age: a feed that had stopped for days looked alive."""
+    now = datetime.now(UTC)
+    expiring: Any = online_store.config.online_store
+    online_store.push("fast_push", pushed_row(now - TTL - timedelta(minutes=1), 7.0))
+    assert online(online_store)[0] == 7.0
+    expiring.expires = True
+    rows = [{"symbol": "EURUSD"}]
+    asked = online_store.get_online_features(features=["fast:a"], entity_rows=rows)
+    assert asked.to_dict()["a"] == [None]
+    online_store.push("fast_push", pushed_row(now - TTL + timedelta(minutes=5), 8.0))
+    assert online(online_store)[0] == 8.0
+    online_store.push("slow_push", slow_row(now - timedelta(days=4_000), 9.0))  # lives for ever
+    slow = online_store.get_online_features(features=["slow:c"], entity_rows=rows)
+    assert slow.to_dict()["c"] == [9.0]
 
 
 def test_every_bit_of_a_number_comes_back(online_store: FeatureStore):

@@ -14,7 +14,9 @@ from ml.feature_files import (
     EVENT,
     MOMENT,
     FeatureFilesError,
+    Partition,
     append_features,
+    made_of_month,
     partition,
     read_features,
     stored_months,
@@ -213,3 +215,21 @@ def test_midnight_in_another_zone_belongs_to_its_month_in_utc(tmp_path: Path):
     )
     [written] = append_features(tmp_path, VIEW, "EURUSD", rows)
     assert written.month == "2017-01"
+
+
+def test_a_file_says_what_it_was_computed_from_as_it_was_then(tmp_path):
+    made_of = [
+        Partition(kind="ticks", symbol=name, month="2017-01", rows=9, sha256=name * 10)
+        for name in ("GBPUSD", "EURUSD")
+    ]
+    rows = january(hourly(26))
+    first = write_features(tmp_path, VIEW, "EURUSD", "2017-01", rows, made_of)
+    assert made_of_month(tmp_path, VIEW, "EURUSD", "2017-01") == sorted(made_of)
+    late = rows[:1].with_columns(
+        a=pl.lit(7.0), created_timestamp=pl.col("event_timestamp") + timedelta(days=1)
+    )
+    append_features(tmp_path, VIEW, "EURUSD", late)  # a correction is of no other files
+    assert made_of_month(tmp_path, VIEW, "EURUSD", "2017-01") == sorted(made_of)
+    write_features(tmp_path, VIEW, "EURUSD", "2017-01", rows)
+    assert made_of_month(tmp_path, VIEW, "EURUSD", "2017-01") == []
+    assert write_features(tmp_path, VIEW, "EURUSD", "2017-01", rows, made_of[::-1]) == first

@@ -14,12 +14,16 @@ from ml.evaluation.evaluation import evaluate
 from ml.gates import GateReport, deflated_sharpe, live_gate, paper_gate
 from ml.leaks import PrefixReport
 from ml.training import train
-from tests.ml.frames import COLUMNS, CONFIG, SMALL, frame_of
+from realtime.settings import DecisionSettings
+from tests.ml.frames import COLUMNS, CONFIG, SMALL, frame_of, with_label
 
 CLEAN = PrefixReport(cuts=4, rows=100, changed=())
 NAME = "EURUSD-h1-0123456789ab"
 GRANTED = Approval(bundle=NAME, by="Ada", reason="a test")
 OPEN = GateReport(stage="paper", checks=())
+ALWAYS_LONG = DecisionSettings(
+    enter_probability=0.501, exit_probability=0.01, edge_cost_ratio=0.0, allow_short=False
+)
 
 
 def judged(frame, config=CONFIG, **more):
@@ -72,6 +76,60 @@ def test_a_closed_paper_gate_closes_the_live_gate():
     leaking = replace(CLEAN, changed=(COLUMNS[0],))
     paper = paper_gate(trained, evaluation, frame, CONFIG, prefix=leaking)
     assert failed(judged(frame, paper=paper)) == {"paper_gate"}
+
+
+def drifting(seed, *, rows=6_000):
+    """A market that only drifts: no feature knows anything, and being in it pays."""
+    rng = np.random.default_rng(seed)
+    returns = rng.normal(0.06, 1.0, rows) * 1e-3
+    return with_label(rng.normal(0.0, 1.0, (rows, len(COLUMNS))), returns, 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_market_that_only_drifts_takes_nobody_live(seed):
+    eager = replace(CONFIG, decision=replace(CONFIG.decision, enter_probability=0.51))
+    report = judged(drifting(seed), eager)
+    assert not report.passed
+    assert failed(report) & {"deflated_excess", "holdout_excess"}
+
+
+def test_holding_one_position_throughout_is_one_trade_and_no_skill():
+    report = judged(drifting(5), replace(CONFIG, decision=ALWAYS_LONG))
+    values = {each.name: each.value for each in report.checks}
+    assert values["holdout_sharpe"] > 0.95
+    assert values["trades"] == 1.0
+    assert {"deflated_excess", "holdout_excess", "trades"} <= failed(report)
+
+
+def test_too_few_trades_keep_a_skilled_model_from_going_live():
+    frame = frame_of(103, information=0.3)
+    strict = replace(CONFIG, gates=replace(CONFIG.gates, least_trades=10_000))
+    assert failed(judged(frame, strict)) == {"trades"}
+
+
+def test_each_earlier_look_at_the_holdout_raises_the_bar():
+    frame = frame_of(103, information=0.3)
+    reports = [judged(frame, looks=looks) for looks in (1, 2, 10, 1_000)]
+    values = [[each.value for each in report.checks] for report in reports]
+    names = [each.name for each in reports[0].checks]
+    for name in ("holdout_sharpe", "holdout_excess"):
+        column = [row[names.index(name)] for row in values]
+        assert column == sorted(column, reverse=True)
+        assert len(set(column)) == 4
+    assert "looked at once" in reports[0].text()
+    assert "looked at 10 times" in reports[2].text()
+    trained = train(frame, CONFIG)
+    psr = evaluate(trained, frame, CONFIG).trading.psr
+    assert values[0][names.index("holdout_sharpe")] == pytest.approx(psr, abs=1e-12)
+
+
+def test_near_copies_of_the_best_never_lower_the_bar():
+    trained = train(frame_of(5, information=0.12), CONFIG)
+    best = trained.trial.record.sharpe
+    found = [deflated_sharpe(trained, [best] * copies)[0] for copies in (0, 4, 16, 60, 1_000)]
+    assert found == sorted(found, reverse=True)
+    idle = [deflated_sharpe(trained, [0.0] * count)[0] for count in (0, 60, 1_000)]
+    assert idle == sorted(idle, reverse=True)
 
 
 def test_more_trials_make_the_same_result_less_believable():

@@ -1,6 +1,7 @@
 """Labels of decisions: what came first after each, counted in deciding bars."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from ml.config import LabelConfig, TrainingConfig
 from ml.errors import TrainingRefused
 from ml.features import feature_rows, times_ns_of
-from ml.labels import LABEL_SCHEMA, label_rows
+from ml.labels import ACROSS_A_HOLE, LABEL_SCHEMA, label_rows
 from tests.ml.market import walk_ticks
 
 FEATURES = ("h1_close_volatility_50", "h1_rsi_14")
@@ -154,3 +155,29 @@ def test_fewer_events_than_a_horizon_give_no_labels(ticks, features):
     assert found.height == 0
     assert dict(found.schema) == LABEL_SCHEMA
     assert isinstance(found, pl.DataFrame)
+
+
+def test_no_label_and_no_return_reaches_across_missing_data(ticks, features):
+    """Labels of 779 hours, and returns of a month in a bar, were trained on."""
+    times = times_ns_of(features["event_timestamp"])
+    cut = (ticks["time_ns"] <= times[200]) | (ticks["time_ns"] >= times[300])
+    holed = ticks[cut]
+    rows = feature_rows(holed, CONFIG.feature_set, "h1", "EURUSD")
+    lost = Counter()
+    found = label_rows(holed, rows, CONFIG, left_out=lost)
+    hours = (found["label_end"] - found["event_timestamp"]).dt.total_hours()
+    assert (hours < 3 * 24).all()
+    assert (found["bar_return"].drop_nulls().abs() < 0.01).all()
+    kept = found["event_timestamp"]
+    assert features["event_timestamp"][200] not in kept.to_list()
+    whole = label_rows(ticks, features, CONFIG)
+    before = whole.filter(whole["label_end"] <= features["event_timestamp"][199])
+    assert found[: before.height].equals(before)
+    assert 0 < lost[ACROSS_A_HOLE] <= FRACTION.horizon_bars + 1
+
+
+def test_chunks_that_end_at_a_hole_give_the_same_labels(ticks, features):
+    times = times_ns_of(features["event_timestamp"])
+    first, second = ticks[ticks["time_ns"] <= times[200]], ticks[ticks["time_ns"] >= times[300]]
+    whole = label_rows(np.concatenate((first, second)), features, CONFIG)
+    assert label_rows(iter([first, second]), features, CONFIG).equals(whole)

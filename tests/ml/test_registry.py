@@ -1,16 +1,20 @@
 """Promotion and rollback against a real NATS server."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import ml.registry
 from ml.__main__ import main
 from ml.approval import Approval, read_approval
-from ml.bundle import restaged
-from ml.errors import RegistryRefused
+from ml.bundle import noted, restaged
+from ml.errors import LostRace, NotReplaced, RegistryRefused
+from ml.ledger import Ledger
 from ml.registry import champions, history, in_force, promote, rollback
 from realtime.bundle import MANIFEST, BundleError, bundle_id, read_bundle
 from realtime.champion import Champion, fetch_bundle, load_champion, read_champion
@@ -28,9 +32,10 @@ STATED = PASSED | {"name": "beats_prior", "passed": False, "required": False}
 
 
 @pytest.fixture
-def server(nats_server):
+def server(nats_server, tmp_path):
     nats_server.empty()
-    return nats_server.settings
+    held = nats_server.settings
+    return replace(held, paths=replace(held.paths, var=tmp_path / "var"))
 
 
 def gate(stage, *checks):
@@ -38,16 +43,21 @@ def gate(stage, *checks):
     return {"stage": stage, "passed": passed, "checks": list(checks)}
 
 
-def a_bundle(folder, weight=1.0, *, live=(), paper=(PASSED, STATED)):
-    """A bundle of one feature with gates as given; its model differs by the weight."""
+def a_bundle(folder, weight=1.0, *, live=(), paper=(PASSED, STATED), training=None):
+    """A bundle of one feature that gates said this of; its model differs by the weight."""
     logistic_bundle(folder / "raw", features=["m1_rsi_14"], weights=[weight])
-    content = json.loads((folder / "raw" / MANIFEST).read_bytes())
-    content["gates"] = {"paper": gate("paper", *paper)} if paper else {}
+    reports = {"paper": gate("paper", *paper)} if paper else {}
     if live:
-        content["gates"]["live"] = gate("live", *live)
-    content["id"] = bundle_id(content)
-    (folder / "raw" / MANIFEST).write_text(json.dumps(content))
+        reports["live"] = gate("live", *live)
+    noted(folder / "raw", reports, training or {})
     return folder / "raw"
+
+
+def on_record(settings, directory):
+    """Write into the ledger what the live gate said, as its asset does."""
+    bundle = read_bundle(directory)
+    Ledger(settings.paths.var, bundle.symbol).record_gate(bundle.id, bundle.gates["live"])
+    return directory
 
 
 def at(second):
@@ -66,8 +76,6 @@ async def loaded(settings, symbol, folder):
 
 
 def loop_model(settings, folder):
-    import asyncio
-
     return asyncio.run(loaded(settings, "EURUSD", folder))
 
 
@@ -112,13 +120,160 @@ def test_live_needs_its_gate_and_an_operator(server, tmp_path):
 
 
 def test_an_approved_bundle_goes_live_and_carries_the_approval(server, tmp_path):
-    good = a_bundle(tmp_path, live=(PASSED, NOT_APPROVED))
+    good = on_record(server, a_bundle(tmp_path, live=(PASSED, NOT_APPROVED)))
     granted = Approval(bundle=read_bundle(good).id, by="Ada", reason="a year of paper")
     champion = promote(server, good, "live", "me", approval=granted)
     model = loop_model(server, tmp_path / "loop")
     assert (champion.stage, model.bundle.stage) == ("live", "live")
     assert model.bundle.gates["approval"]["by"] == "Ada"
     assert model.bundle.gates["live"]["passed"] is True
+
+
+def edited(directory, stage, *, sealed):
+    """Let a gate say that everything passed, as an editor can."""
+    content = json.loads((directory / MANIFEST).read_bytes())
+    for check in content["gates"][stage]["checks"]:
+        check["passed"] = True
+    (directory / MANIFEST).write_text(json.dumps(content))
+    if sealed:
+        noted(directory, {stage: content["gates"][stage]}, {})
+    return directory
+
+
+@pytest.mark.parametrize("stage", ["paper", "live"])
+def test_a_gate_that_was_edited_by_hand_opens_nothing(server, tmp_path, stage):
+    directory = a_bundle(tmp_path, paper=(PASSED, UNLUCKY), live=(UNLUCKY, NOT_APPROVED))
+    edited(on_record(server, directory), stage, sealed=False)
+    granted = Approval(bundle=read_bundle(directory).id, by="Ada", reason="I like it")
+    with pytest.raises(BundleError, match=f"the gate '{stage}' is not what the gate said"):
+        promote(server, directory, stage, "me", approval=granted)
+    assert champions(server) == []
+
+
+def test_a_live_gate_whose_hash_was_forged_is_missing_in_the_ledger(server, tmp_path):
+    directory = on_record(server, a_bundle(tmp_path, live=(UNLUCKY, NOT_APPROVED)))
+    edited(directory, "live", sealed=True)
+    granted = Approval(bundle=read_bundle(directory).id, by="Ada", reason="I like it")
+    with pytest.raises(RegistryRefused, match="no record of its live gate"):
+        promote(server, directory, "live", "me", approval=granted)
+    assert champions(server) == []
+
+
+def live(server, directory):
+    granted = Approval(bundle=read_bundle(directory).id, by="Ada", reason="a year of paper")
+    return promote(server, on_record(server, directory), "live", "Ada", approval=granted)
+
+
+def test_a_live_champion_is_not_replaced_by_its_own_paper_twin(server, tmp_path):
+    directory = a_bundle(tmp_path, live=(PASSED, NOT_APPROVED))
+    promote(server, directory, "paper", "me")
+    trading = live(server, directory)
+    with pytest.raises(NotReplaced, match="the same model, is the champion as live"):
+        promote(server, directory, "paper", "me")
+    assert champions(server) == [trading]
+
+
+def test_a_live_champion_is_replaced_by_paper_only_if_told_to(server, tmp_path):
+    trading = live(server, a_bundle(tmp_path / "a", live=(PASSED, NOT_APPROVED)))
+    other = a_bundle(tmp_path / "b", 2.0)
+    with pytest.raises(NotReplaced, match="--demote"):
+        promote(server, other, "paper", "me")
+    assert champions(server) == [trading]
+    assert promote(server, other, "paper", "me", demote=True).stage == "paper"
+
+
+def test_of_two_who_promote_at_once_one_is_told_and_changes_nothing(server, tmp_path, monkeypatch):
+    one, two = a_bundle(tmp_path / "1", 1.0), a_bundle(tmp_path / "2", 2.0)
+    put, winners = ml.registry._put, []
+
+    async def somebody_else_first(servers, champion, data):
+        if not winners:
+            winners.append(champion)
+            winners.append(await asyncio.to_thread(promote, server, two, "paper", "you"))
+        return await put(servers, champion, data)
+
+    monkeypatch.setattr(ml.registry, "_put", somebody_else_first)
+    with pytest.raises(LostRace, match="somebody else announced a champion of EURUSD meanwhile"):
+        promote(server, one, "paper", "me")
+    assert history(server, "EURUSD") == [winners[1]]
+
+
+def test_a_rollback_that_lost_a_race_changes_nothing(server, tmp_path, monkeypatch):
+    one, two, three = (a_bundle(tmp_path / str(k), float(k)) for k in (1, 2, 3))
+    promote(server, one, "paper", "me")
+    promote(server, two, "paper", "me")
+    verify, winners = ml.registry._verify, []
+
+    async def somebody_else_first(servers, champion):
+        if not winners:
+            winners.append(champion)
+            winners.append(await asyncio.to_thread(promote, server, three, "paper", "you"))
+        await verify(servers, champion)
+
+    monkeypatch.setattr(ml.registry, "_verify", somebody_else_first)
+    with pytest.raises(LostRace):
+        rollback(server, "EURUSD", "me")
+    assert champions(server) == [winners[1]]
+
+
+def test_what_was_rolled_away_from_comes_back_only_if_asked_for_again(server, tmp_path):
+    one, two = a_bundle(tmp_path / "1", 1.0), a_bundle(tmp_path / "2", 2.0)
+    first = promote(server, one, "paper", "me")
+    second = promote(server, two, "paper", "me")
+    rollback(server, "EURUSD", "Ada")
+    with pytest.raises(NotReplaced, match=f"{second.bundle_id} was rolled away from by Ada"):
+        promote(server, two, "paper", "a job", again=False)
+    assert champions(server)[0].bundle_id == first.bundle_id
+    assert promote(server, two, "paper", "me").bundle_id == second.bundle_id
+    rollback(server, "EURUSD", "Ada")
+    promote(server, two, "paper", "me")
+    promote(server, one, "paper", "me")
+    assert promote(server, two, "paper", "a job", again=False).bundle_id == second.bundle_id
+
+
+def test_the_history_is_never_taken_for_empty_while_its_first_entry_is_on_its_way(
+    server, tmp_path, monkeypatch
+):
+    """nats-py's own `history` returns nothing if the entry is not there at its first look."""
+    from nats.aio.client import Client
+
+    first = promote(server, a_bundle(tmp_path), "paper", "me")
+    process = Client._process_msg
+
+    async def late(self, sid, subject, reply, data, headers):
+        if subject.startswith(b"$KV."):
+            await asyncio.sleep(0.2)
+        await process(self, sid, subject, reply, data, headers)
+
+    monkeypatch.setattr(Client, "_process_msg", late)
+    assert history(server, "EURUSD") == [first]
+    assert champions(server) == [first]
+
+
+def test_the_champion_of_a_symbol_with_any_name_is_listed(server, tmp_path):
+    directory = a_bundle(tmp_path)
+    content = json.loads((directory / MANIFEST).read_bytes()) | {"symbol": "US 500=#%.m"}
+    content["id"] = bundle_id(content)
+    (directory / MANIFEST).write_text(json.dumps(content | {"gates": {}}))
+    announced = promote(server, directory, "shadow", "me")
+    assert announced.symbol == "US 500=#%.m"
+    assert champions(server) == [announced]
+
+
+def test_a_champion_that_was_withdrawn_is_in_nobodys_way(server, tmp_path):
+    async def withdraw():
+        client = await connect(server, "platform")
+        try:
+            bucket = await client.jetstream().key_value("champion")
+            await bucket.delete("EURUSD")
+        finally:
+            await client.close()
+
+    directory = a_bundle(tmp_path)
+    first = promote(server, directory, "paper", "me")
+    asyncio.run(withdraw())
+    assert champions(server) == []
+    assert promote(server, directory, "paper", "a job", again=False).sha256 == first.sha256
 
 
 def test_rolling_back_returns_step_by_step(server, tmp_path):

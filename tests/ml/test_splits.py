@@ -8,14 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.errors import TrainingRefused
+from ml.features import calendar_days
 from ml.splits import (
     combinatorial_counts,
     combinatorial_folds,
+    developed_rows,
     purged_folds,
     segments,
     walk_forward,
 )
 
+HOUR_NS = 3_600 * 10**9
 TWELVE = np.arange(12)
 
 
@@ -78,6 +81,35 @@ def test_no_training_label_shares_a_moment_with_a_test_label(seed, rows, longest
         assert not overlap(start, end, train, validation).any()
         assert not overlap(start, end, train, test).any()
         assert not overlap(start, end, validation, test).any()
+
+
+@pytest.mark.parametrize("start", ["2017-02-27", "2017-10-16"])
+@pytest.mark.parametrize("horizon", [5, 24, 130])
+def test_nothing_overlaps_in_months_when_clocks_change(start, horizon):
+    """Trading days of 23 and 25 hours, and weeks when New York and London are an hour nearer."""
+    first_ns = int(np.datetime64(start, "ns").astype(np.int64))
+    days = calendar_days("EURUSD", first_ns, first_ns + 42 * 86_400 * 10**9)
+    lengths = np.unique(days["end_ns"] - days["start_ns"]) // HOUR_NS
+    assert lengths.tolist() in ([23, 24], [24, 25])
+    event = np.concatenate([
+        np.arange(day["open_ns"], day["close_ns"], HOUR_NS) for day in days
+    ])  # fmt: skip
+    event, end = event[:-horizon], event[horizon:]
+    for embargo in (0, 24):
+        folds = [
+            *purged_folds(event, end, 4, embargo),
+            *combinatorial_folds(event, end, 4, 2, embargo),
+            *((train, test) for train, _, test in walk_forward(event, end, 2, embargo)),
+        ]
+        for train, test in folds:
+            assert len(test) > 0
+            assert not overlap(event, end, train, test).any()
+        parts = segments(
+            event, end, holdout_fraction=0.3, calibration_fraction=0.3, embargo=embargo
+        )
+        developed = developed_rows(event, end, holdout_fraction=0.3, embargo=embargo)
+        assert end[developed].max() < event[parts.holdout[0]]
+        assert np.isin(np.concatenate((parts.train, parts.calibration)), developed).all()
 
 
 def test_walk_forward_tests_lie_after_all_they_were_fitted_on():

@@ -44,6 +44,27 @@ def test_a_record_pays_half_a_round_trip_for_each_change():
     assert record.sharpe == pytest.approx(net.mean() / net.std(ddof=1))
 
 
+def test_the_excess_is_over_the_market_at_the_mean_position():
+    rng = np.random.default_rng(3)
+    said, returns = rng.uniform(0.3, 0.8, 400), rng.normal(0.0002, 0.001, 400)
+    costs = np.full(400, 0.0001)
+    record = record_of(said, returns, costs, PLAIN)
+    own = positions(said, costs, PLAIN)
+    changes = np.abs(np.diff(own, prepend=0.0))
+    excess = own * returns - 0.5 * costs * changes - own.mean() * returns
+    assert record.mean_position == pytest.approx(own.mean())
+    assert record.excess_sharpe == pytest.approx(excess.mean() / excess.std(ddof=1))
+    assert record.trades == sum(
+        1 for before, after in zip([0.0, *own[:-1]], own, strict=True) if after not in (0, before)
+    )
+
+
+def test_one_position_that_is_never_left_has_no_excess():
+    record = record_of(np.full(50, 0.9), np.linspace(0.0, 0.01, 50), np.zeros(50), PLAIN)
+    assert record.psr > 0.99
+    assert (record.excess_sharpe, record.excess_psr, record.trades) == (0.0, 0.0, 1)
+
+
 def test_nothing_traded_is_no_evidence():
     record = record_of(np.full(50, 0.5), np.ones(50), np.zeros(50), PLAIN)
     assert (record.sharpe, record.psr, record.gross_psr, record.changes) == (0.0, 0.0, 0.0, 0.0)

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from mt5_gateway.drain import SymbolDrain
 from mt5_gateway.results import TICKS
 from mt5_gateway.server_time import ServerClock
-from mt5_gateway.validation import ACCEPTED, LATE
+from mt5_gateway.validation import ACCEPTED, FUTURE, LATE
 
 UTC = ServerClock("UTC")
 START_MS = 1_700_000_000_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 
 
 def ticks(times_ms, bids=None):
@@ -130,3 +132,100 @@ def test_what_was_taken_of_a_millisecond_is_counted_across_polls(count):
     assert np.concatenate([part.taken for part in parts]).tolist() == [1, 2, 3, 1, 2]
     again = SymbolDrain("EURUSD", UTC, START_MS, rows=count)
     assert len(drain_all(again, History(rows))) == len(rows)
+
+
+class LiveDrain:
+    """A drain of a terminal that runs: asked for a history as far as it has grown."""
+
+    def __init__(self, clock_ahead_ms=0):
+        self.drain = SymbolDrain("EURUSD", UTC, START_MS, rows=50)
+        self.clock_ahead_ms = clock_ahead_ms
+        self.rows = numbered([])
+        self.taken: list[int] = []
+        self.set_aside: list[int] = []
+
+    def come(self, *times_ms, at_ms=None, is_sorted=True):
+        """Let ticks come, of which the last one tells the time if nothing else does."""
+        new = ticks(times_ms, 1.1 + len(self.rows) * 1e-6)
+        self.rows = np.concatenate([self.rows, new])
+        if is_sorted:
+            self.rows = self.rows[np.argsort(self.rows["time_msc"], kind="stable")]
+        self.poll(times_ms[-1] if at_ms is None else at_ms)
+
+    def poll(self, at_ms):
+        for _ in range(3):
+            rows = History(self.rows).answer(self.drain.wanted)
+            feed_ms = self.drain.accepted.utc_ms or 0
+            drained = self.drain.take(rows, at_ms + self.clock_ahead_ms, feed_ms)
+            self.taken += drained.rows["time_msc"][drained.codes == ACCEPTED].tolist()
+            self.set_aside += drained.rows["time_msc"][drained.codes == FUTURE].tolist()
+            assert np.all(drained.ordinals[drained.codes == FUTURE] == 0)
+            assert not np.any((drained.codes != ACCEPTED) & (drained.codes != FUTURE))
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_tick_an_hour_ahead_is_set_aside_once_and_the_next_one_is_not_waited_for(is_sorted):
+    live = LiveDrain()
+    live.come(START_MS, START_MS + 100)
+    live.come(START_MS + HOUR_MS, at_ms=START_MS + 200, is_sorted=is_sorted)
+    assert live.drain.wanted[1] == START_MS // 1000
+    minutes = [START_MS + step * MINUTE_MS for step in range(1, 70)]  # past the hour itself
+    for minute_ms in minutes:
+        live.come(minute_ms, is_sorted=is_sorted)
+    assert live.taken == [START_MS, START_MS + 100, *minutes]
+    assert live.set_aside == [START_MS + HOUR_MS]
+
+
+def test_a_first_tick_an_hour_ahead_does_not_set_the_feed_off_from_there():
+    live = LiveDrain()
+    live.come(START_MS + HOUR_MS, at_ms=START_MS)
+    live.come(START_MS + 10)
+    assert (live.taken, live.set_aside) == ([START_MS + 10], [START_MS + HOUR_MS])
+
+
+def test_a_tick_that_was_set_aside_before_a_restart_is_not_taken_when_its_time_has_come():
+    live = LiveDrain()
+    live.come(START_MS, START_MS + HOUR_MS, at_ms=START_MS)
+    (bad,) = live.rows[live.rows["time_msc"] == START_MS + HOUR_MS]
+    again = LiveDrain()
+    again.rows = live.rows
+    again.drain.resume(START_MS, 1, START_MS, 1.1)
+    again.drain.future.remember(
+        int(bad["time_msc"]), float(bad["bid"]), float(bad["ask"]), int(bad["flags"])
+    )
+    again.come(START_MS + 2 * HOUR_MS)
+    assert again.taken == [START_MS + 2 * HOUR_MS]
+
+
+def test_a_weekend_passes():
+    live = LiveDrain()
+    live.come(START_MS)
+    live.come(START_MS + 49 * HOUR_MS, START_MS + 49 * HOUR_MS + 5)
+    assert len(live.taken) == 3
+
+
+def test_a_clock_that_is_an_hour_behind_holds_the_feed_up_for_seconds_and_does_not_stop_it():
+    live = LiveDrain(clock_ahead_ms=-HOUR_MS)
+    seconds = [START_MS + step * 1000 for step in range(60)]
+    for second_ms in seconds:
+        live.come(second_ms)
+    assert live.taken == seconds[10:]
+    after_a_break = [seconds[-1] + 20 * MINUTE_MS + step * 1000 for step in range(60)]
+    for second_ms in after_a_break:
+        live.come(second_ms)
+    assert live.taken == seconds[10:] + after_a_break[10:]
+    assert live.set_aside == seconds[:10] + after_a_break[:10]
+
+
+def test_what_came_while_the_gateway_was_down_is_no_future_to_a_clock_that_is_behind():
+    live = LiveDrain(clock_ahead_ms=-HOUR_MS)
+    live.drain.resume(START_MS, 1, START_MS, 1.1)
+    minutes = [START_MS + step * MINUTE_MS for step in range(1, 30)]
+    live.come(*minutes)
+    assert live.taken == minutes
+
+
+def test_a_replay_takes_ticks_of_any_time():
+    drain = SymbolDrain("EURUSD", UTC, START_MS, rows=100)
+    drained = drain.take(numbered([START_MS, START_MS + 50 * HOUR_MS, START_MS + 90 * HOUR_MS]))
+    assert drained.codes.tolist() == [ACCEPTED] * 3

@@ -3,11 +3,13 @@
 import asyncio
 import time
 
+import numpy as np
 import pytest
 
-from mt5_gateway.simulator import control
+from mt5_gateway.simulator import control, metatrader5
 from realtime.clock import WallClock
-from tests.fixtures.gateway import record_of, walk
+from realtime.contracts.control_pb2 import Health
+from tests.fixtures.gateway import MS_NS, record_of, walk
 from tests.fixtures.servers import running_nats
 
 COUNT = 6000
@@ -140,3 +142,62 @@ def test_a_wrong_setting_is_one_line_and_exit_code_two(rigs, gateway, text):
     assert rig.start_gateway().wait(40) == 2
     assert text in rig.log()
     assert "Traceback" not in rig.log()
+
+
+def test_the_ticks_of_another_account_are_not_taken_for_ours(rigs):
+    from tests.mt5_gateway.test_live_orders import start
+
+    rig = rigs({"EURUSD": walk(4000)}, lockstep=False, account_limits=ANY_CLOCK)
+    live = start(rig)
+    ours = await_ticks(rig, 10)
+    rig.stop(rig.terminal)
+    path = rig.folder / "EURUSD.npy"
+    own = np.load(path)
+    last_ns = max(tick[2] for tick in recorded(rig)[0].values())
+    np.save(path, walk(4000, price=1.62, seed=3, start_ns=last_ns - 2000 * MS_NS))
+    rig.start_terminal("--speed", "1", "--login", "42", "--fresh")
+    assert "logged in to account 42, not to 5000001" in live.await_alert("wrong_account")
+    with rig.terminal_link():
+        metatrader5.symbol_select("EURUSD", True)
+    time.sleep(4)
+    rig.stop(rig.terminal)
+    np.save(path, own)
+    rig.start_terminal("--speed", "20", "--fresh")
+    ticks = await_ticks(rig, len(recorded(rig)[0]) + 10)
+    assert len(ticks) > len(ours)
+    assert max(tick[3] for tick in ticks.values()) < 1.5
+
+
+def test_a_symbol_that_was_taken_out_of_market_watch_is_put_back_and_said(rigs):
+    from tests.mt5_gateway.test_live_orders import start
+
+    source = market()
+    rig = rigs(source, lockstep=False, gateway=FROM, account_limits=ANY_CLOCK)
+    live = start(rig)
+    await_ticks(rig, 10)
+    with rig.terminal_link():
+        assert metatrader5.symbol_select("GBPUSD", False)
+    rig.await_log("terminal_unavailable: the terminal gives no ticks of GBPUSD")
+    rig.await_log("it was not in Market Watch and was put back there")
+    rig.await_log("the gateway goes on")
+    assert "put back there" in live.await_alert("terminal_unavailable")
+    require_exact(await_ticks(rig, len(recorded(rig)[0]) + 20), source)
+
+
+def test_a_symbol_whose_ticks_are_refused_is_waited_for_and_the_others_go_on(rigs):
+    from tests.mt5_gateway.test_live_orders import start
+
+    rig = rigs(market(), lockstep=False, gateway=FROM, account_limits=ANY_CLOCK)
+    live = start(rig)
+    await_ticks(rig, 10)
+    with rig.terminal_link():
+        control.fault("copy_ticks_from", "error", -1, symbol="GBPUSD", times=100_000)
+    rig.await_log("terminal_unavailable: the terminal gives no ticks of GBPUSD")
+    time.sleep(1)
+    before = recorded(rig)[0]
+    time.sleep(3)
+    new = [tick for number, tick in recorded(rig)[0].items() if number not in before]
+    assert {tick[0] for tick in new} == {"EURUSD"}
+    health = live.read("OPS", "ops.health.gateway", Health)[-1]
+    assert health.state == "waiting"
+    assert "GBPUSD" in health.text

@@ -224,6 +224,10 @@ def test_an_order_that_the_connection_swallowed_is_reported_as_failed_and_not_se
     report = live.report(order.number)
     assert (report.state, report.retcode) == (REJECTED, 10012)
     assert not live.deals_of(order)
+    running = live.rig.log().count("INFO running")
+    live.rig.stop(live.rig.gateway)  # until then nothing is opened: the broker may have it yet
+    live.rig.start_gateway()
+    live.rig.await_log("INFO running", count=running + 1)
 
 
 def test_a_worker_that_hangs_inside_an_order_is_killed_and_the_order_is_found(live):

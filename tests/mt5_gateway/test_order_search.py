@@ -16,6 +16,7 @@ ALIKE = {
     "type": 1,
     "volume_initial": 0.2,
     "magic": 7,
+    "reason": 3,
     "time_setup_msc": 5000,
 }
 
@@ -50,6 +51,7 @@ def test_an_order_whose_comment_was_rewritten_is_found_by_everything_else():
     "change",
     [
         {"magic": 8},
+        {"reason": 4},  # a stop loss of ours
         {"symbol": "GBPUSD"},
         {"type": 0},
         {"volume_initial": 0.1},

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mt5_gateway.executor import is_opening
+from mt5_gateway.closing import is_opening
 from mt5_gateway.requests import check_request, filling_for, trade_request
 from realtime.contracts.orders_pb2 import OrderRequest
 
@@ -101,12 +101,13 @@ def test_a_filling_that_the_symbol_does_not_offer_is_replaced(wanted, mask, mode
         ({}, 0.0, True),
         ({}, 0.1, True),
         ({}, -0.1, False),
-        ({}, -0.05, False),
+        ({}, -0.05, True),  # through zero to the other side
+        ({}, -0.2, False),
         ({"volume_lots": 0.3}, -0.1, True),
         ({"type": 1}, 0.1, False),
         ({"position_id": 4}, 0.1, False),
         ({"type": 2}, -1.0, True),
     ],
 )
-def test_an_order_opens_if_the_position_is_larger_after_it(changes, net, opens):
+def test_an_order_opens_unless_it_only_takes_from_the_position(changes, net, opens):
     assert is_opening(order(**changes), net) == opens

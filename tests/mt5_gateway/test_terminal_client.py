@@ -22,6 +22,7 @@ from mt5_gateway.errors import (
 )
 from mt5_gateway.frames import Reply, read_results, write_results
 from mt5_gateway.results import TICKS
+from mt5_gateway.simulator import control
 from mt5_gateway.terminal_client import Call, TerminalClient
 from mt5_gateway.worker import Caller
 from tests.fixtures.gateway import Rig, walk
@@ -95,6 +96,20 @@ def test_calls_for_one_account_are_not_made_on_another(rig):
     async def work(client):
         with pytest.raises(WrongAccount, match="account 5000001, not to 7"):
             await client.calls([Call("account_info")], login=7)
+
+    with_client(rig, work)
+
+
+def test_a_connection_that_broke_is_not_taken_for_another_account_and_is_made_anew(rig):
+    async def work(client):
+        await client.call("account_info")
+        with rig.terminal_link():
+            control.fault("account_info", "broken")
+        with pytest.raises(TerminalUnavailable, match="does not say which account"):
+            await client.calls([Call("positions_get")], login=5_000_001)
+        (reply,) = await client.calls([Call("positions_get")], login=5_000_001)
+        assert reply.value == []
+        assert client.connections == 2
 
     with_client(rig, work)
 

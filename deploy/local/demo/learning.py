@@ -4,14 +4,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from deploy.local.child import Child, Launch
+from deploy.local.demo.source import Source
 from deploy.local.errors import NotStarted, StackError
 from deploy.local.platform_services import ROOT
 from deploy.local.services import Stack
-from realtime.history.read import open_import
 
 TRAINED_FRACTION = 0.7  # of the time that the file covers; the rest is traded
 _LOOK_S = 0.1
@@ -23,9 +22,8 @@ class NotPromoted(StackError):
 
 def learn(
     stack: Stack,
-    data: Path,
+    source: Source,
     *,
-    ask_bars: bool,
     look: Callable[[], None],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -33,27 +31,25 @@ def learn(
 
     Args:
         stack: that runs.
-        data: market data of the one symbol that is traded.
-        ask_bars: they are bars of the ask.
+        source: market data of the one symbol that is traded.
         look: called often; raises to stop.
         say: shows what is being done.
 
     Raises:
-        HistoryError: the file cannot be read.
-        NotStarted: the pipeline failed; says its last words.
+        NotStarted: the pipeline failed; says why.
         NotPromoted: it made a model that must not trade.
     """
     settings = stack.settings
-    var, symbol = settings.paths.var, settings.trade[0]
+    var = settings.paths.var
     summary = var / "summary.json"
-    until_ns = cut_ns(data, symbol)
+    until_ns = cut_ns(source.first_ns, source.last_ns)
     launch = Launch(
         name="pipeline",
         command=(
             sys.executable, "-m", "deploy.local.demo.pipeline",
-            *("--config", str(stack.config), "--data", str(data.resolve()), "--symbol", symbol),
+            *("--config", str(stack.config), "--data", str(source.path)),
+            *("--symbol", source.symbol, "--options", json.dumps(source.said())),
             *("--until-ns", str(until_ns), "--summary", str(summary)),
-            *(("--ask-bars",) if ask_bars else ()),
         ),
         log=var / "logs" / "pipeline.log",
         folder=ROOT,
@@ -67,14 +63,17 @@ def learn(
     try:
         while child.exit_code is None:
             look()
-            say(child.last_words()[:60])
+            say(child.latest()[:60])
             time.sleep(_LOOK_S)
     finally:
         child.stop()
-    if child.exit_code != 0 or not summary.exists():
-        msg = f"the pipeline failed, see {launch.log}: {child.last_words()}"
+    found: dict[str, Any] = (
+        json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
+    )
+    if child.exit_code != 0 or "bundle_id" not in found:
+        why = found.get("failed", child.last_words())
+        msg = f"the pipeline failed, see {launch.log}: {why}"
         raise NotStarted(msg)
-    found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
     _require_promoted(found)
     say(str(found["bundle_id"]))
     return found
@@ -89,16 +88,7 @@ def _require_promoted(summary: Mapping[str, Any]) -> None:
         raise NotPromoted(msg)
 
 
-def cut_ns(data: Path, symbol: str) -> int:
-    """Return the moment up to which a file is trained on, a whole hour.
-
-    Raises:
-        HistoryError: the file cannot be read.
-    """
-    first_ns = last_ns = 0
-    for rows in open_import(data, symbol):
-        times = rows["time_ns"] if "time_ns" in (rows.dtype.names or ()) else rows["open_ns"]
-        first_ns = first_ns or int(times[0])
-        last_ns = int(times[-1])
+def cut_ns(first_ns: int, last_ns: int) -> int:
+    """Return the moment up to which data are trained on, a whole hour."""
     hour_ns = 3_600_000_000_000
     return int(first_ns + TRAINED_FRACTION * (last_ns - first_ns)) // hour_ns * hour_ns

@@ -64,5 +64,7 @@ class Phases:
         took = time.perf_counter() - start
         self.seconds[title] = round(took, 3)
         self._console.print(
-            f"[green]ok[/]  {title:<{_WIDTH}} {took:6.1f} s  {phase.note}", highlight=False
+            f"[green]ok[/]  {title:<{_WIDTH}} {took:6.1f} s  {phase.note}",
+            highlight=False,
+            soft_wrap=True,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local.config_file import settings_toml
+from deploy.local.last_words import one_line
 from deploy.local.passwords import write_private
 from deploy.local.platform_services import Ports
 from deploy.local.ports import HOST, free_port, is_embedded, is_free, port_of
@@ -43,12 +44,22 @@ def prepare(base: Settings, symbol: str) -> Place:
     Args:
         base: the user's settings; servers elsewhere are not used, to leave their data alone.
         symbol: traded.
+
+    Raises:
+        StackError: the last run's files cannot be removed.
     """
     var = demo_folder(base)
+    own = base.paths.specifications
     settings = replace(
         base,
         trade=(symbol,),
-        paths=replace(base.paths, var=var, lake=var / "lake", secrets=var / "secrets"),
+        paths=replace(
+            base.paths,
+            var=var,
+            lake=var / "lake",
+            secrets=var / "secrets",
+            specifications=str(Path(own).resolve()) if own else "",
+        ),
         nats=replace(base.nats, url=_local(base.nats.url, "nats", "")),
         database=replace(base.database, url=_local(base.database.url, "postgresql", "/aitrading")),
         gateway=replace(
@@ -60,10 +71,7 @@ def prepare(base: Settings, symbol: str) -> Place:
         # A year is replayed in seconds: the model is as old as the replay is long.
         limits=replace(base.limits, max_model_age_ns=0),
     )
-    for name in _FORGOTTEN:
-        shutil.rmtree(var / name, ignore_errors=True)
-    for name in _RESULTS:
-        (var / name).unlink(missing_ok=True)
+    _forget(var)
     config = var / "settings.toml"
     write_private(config, settings_toml(settings))
     usual = Ports()
@@ -71,6 +79,17 @@ def prepare(base: Settings, symbol: str) -> Place:
         dagster=_free(usual.dagster), mlflow=_free(usual.mlflow), feast=_free(usual.feast)
     )
     return Place(settings=settings, config=config, ports=ports)
+
+
+def _forget(var: Path) -> None:
+    try:
+        for name in _FORGOTTEN:
+            if (var / name).exists():
+                shutil.rmtree(var / name)
+        for name in _RESULTS:
+            (var / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise one_line(error, "cannot be removed") from error
 
 
 def _local(url: str, scheme: str, path: str) -> str:

@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local.demo.source import Source, Spreads
 from deploy.local.demo.verdict import Outcome
 from ml.backtest.bundle import run_of, write_bundle_report
+from ml.backtest.run import DataSource, Finding
 from realtime.settings import Settings
 
 _NOTHING: dict[str, Any] = {}
+_ASSUMED = "no spread in the data"
 
 
 def report_of(
@@ -31,7 +35,7 @@ def report_of(
         urls: where to look.
         settings: of the replay.
     """
-    began_with = settings.account.balance + settings.account.credit
+    account = settings.account  # the balance is without the credit, equity is with it
     verdict, bundle = outcome.parity, outcome.model.bundle
     return {
         "symbol": bundle.symbol,
@@ -45,8 +49,8 @@ def report_of(
         "decisions": len(outcome.recorded.decisions),
         "orders": len(outcome.recorded.orders),
         "fills": verdict.fills,
-        "pnl": round(outcome.balance - began_with, 2),
-        "pnl_with_open_positions": round(outcome.equity - began_with, 2),
+        "pnl": round(outcome.balance - account.balance, 2),
+        "pnl_with_open_positions": round(outcome.equity - account.balance - account.credit, 2),
         "latency_us": outcome.latency_us,
         "parity": {
             "orders_equal": verdict.orders_equal,
@@ -60,8 +64,56 @@ def report_of(
     }
 
 
+def spread_text(spreads: Spreads) -> str:
+    """Say which spread the ticks of bars were made with, and where it is from."""
+    if not spreads.rows:
+        return "of the file: its ticks have their own"
+    own = spreads.rows - spreads.without
+    assumed = (
+        f"{spreads.assumed_points:g} points assumed ({spreads.assumed_from}) for"
+        f" {spreads.without:,} of {spreads.rows:,} bars"
+    )
+    real = f"of the file for {own:,} bars, median {spreads.median_points:g} points"
+    if not spreads.without:
+        return real
+    return f"{assumed}; {real}" if own else f"{assumed}: the file has none"
+
+
+def caution_of(spreads: Spreads) -> str:
+    """Say that most of the costs are assumed where they are; empty where they are not."""
+    if not spreads.rows or spreads.without * 2 <= spreads.rows:
+        return ""
+    return (
+        f"caution: {spreads.without / spreads.rows:.0%} of the bars have no spread, or one of 0:"
+        f" {spreads.assumed_points:g} points are assumed ({spreads.assumed_from}), and the result"
+        " is worth no more than that"
+    )
+
+
+def _data_source(source: Source) -> DataSource:
+    report, spreads = source.report, source.spreads
+    findings: list[Finding] = []
+    if spreads.without:
+        detail = f"{spreads.assumed_points:g} points ({spreads.assumed_from})"
+        findings.append(
+            Finding(reason=_ASSUMED, rows=spreads.without, action="assumed", detail=detail)
+        )
+    return DataSource(
+        file=source.path.name,
+        format=report.format,
+        zone=f"{report.zone} ({report.zone_how})",
+        rows_read=report.rows_read,
+        rows_kept=report.rows_kept,
+        rows_repaired=sum(report.repaired.values()),
+        rows_quarantined=report.rows_quarantined,
+        first_ns=report.first_ns,
+        last_ns=report.last_ns,
+        findings=tuple(findings),
+    )
+
+
 def write_reports(
-    folder: Path, outcome: Outcome, content: Mapping[str, Any], settings: Settings
+    folder: Path, outcome: Outcome, content: Mapping[str, Any], settings: Settings, source: Source
 ) -> tuple[Path, Path]:
     """Write both reports; return their paths."""
     page, data = folder / "report.html", folder / "report.json"
@@ -75,7 +127,7 @@ def write_reports(
         outcome.folded,
         since_ns=bundle.evaluated_through_ns,
     )
-    write_bundle_report(run, page)
+    write_bundle_report(replace(run, data=(_data_source(source),)), page)
     data.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     return data, page
 
@@ -88,6 +140,8 @@ def print_table(console: Console, content: Mapping[str, Any], currency: str) -> 
     for name, text in _rows(content, currency):
         table.add_row(name, text)
     console.print(table)
+    for name, url in _part(content, "urls").items():  # whole, to be copied
+        console.print(f"{name:<8} {url}", highlight=False, soft_wrap=True)
 
 
 def _rows(content: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
@@ -96,6 +150,8 @@ def _rows(content: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
         ("rows kept / quarantined", f"{_count(rows, 'kept')} / {_count(rows, 'quarantined')}"),
         ("bars / features", f"{_count(content, 'bars')} / {_count(content, 'features')}"),
     ]
+    if spread := _part(content, "spread"):
+        found.append(("spread", spread_text(Spreads(**spread))))
     scores = _part(content, "scores")
     found.append(
         ("scores", ", ".join(f"{name} {_number(value)}" for name, value in scores.items()))
@@ -115,7 +171,6 @@ def _rows(content: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
         shown = ", ".join(f"{name} {value:,.0f} us" for name, value in times.items())
         found.append((stage, shown or "nothing to measure"))
     found.append(("live equals backtest", _verdict(_part(content, "parity"))))
-    found += [(name, str(url)) for name, url in _part(content, "urls").items()]
     return found
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from deploy.local.demo.learning import learn
 from deploy.local.demo.phases import Phases
 from deploy.local.demo.place import Place
 from deploy.local.demo.replay import ReplayWatch, await_end, await_record
-from deploy.local.demo.report import print_table, report_of, write_reports
+from deploy.local.demo.report import caution_of, print_table, report_of, write_reports
+from deploy.local.demo.source import Source
 from deploy.local.demo.verdict import Outcome, judge, replay_ticks
 from deploy.local.health import HealthBoard
 from deploy.local.postgres_roles import empty_database
@@ -56,21 +58,23 @@ class Show:
         self._var = place.settings.paths.var
         self.stopping = threading.Event()
 
-    def run(self, data: Path, *, ask_bars: bool) -> int:
+    def run(self, source: Source) -> int:
         """Run all phases; 0 if live and backtest agree, 1 if they do not.
 
         Raises:
             Stopped: `stopping` was set.
             StackError: something does not start, or does not go on.
         """
-        self._console.print(f"aitrading demo: {data.name}, logs in {self._var / 'logs'}")
+        self._say(f"aitrading demo: {source.path.name}, logs in {self._var / 'logs'}")
+        if caution := caution_of(source.spreads):
+            self._say(caution, "yellow")
         self._start_servers()
         self._begin("listening", LISTENING)  # while the model is made
-        summary = self._learn(data, ask_bars=ask_bars)
+        summary = {**self._learn(source), "spread": asdict(source.spreads)}
         if self._stays:
             self._start_pages()
         outcome = self._trade(Path(str(summary["bundle_directory"])))
-        self._report(outcome, summary)
+        self._report(outcome, summary, source)
         if self._stays:
             self._console.print("up until Ctrl-C")
             while not self.stopping.wait(0.5):
@@ -93,9 +97,9 @@ class Show:
             self._start("schema", SCHEMA)
             phase.say(f"{self._settings.nats.url}, {self._settings.database.url}")
 
-    def _learn(self, data: Path, *, ask_bars: bool) -> dict[str, Any]:
+    def _learn(self, source: Source) -> dict[str, Any]:
         with self._phases.phase("Training") as phase:
-            return learn(self._stack(), data, ask_bars=ask_bars, look=self._look, say=phase.say)
+            return learn(self._stack(), source, look=self._look, say=phase.say)
 
     def _trade(self, bundle: Path) -> Outcome:
         ticks = replay_ticks(self._settings)
@@ -123,15 +127,19 @@ class Show:
             self._start("pages", PAGES)
             phase.say("MLflow, Dagster and Feast answer")
 
-    def _report(self, outcome: Outcome, summary: dict[str, Any]) -> dict[str, Any]:
+    def _report(self, outcome: Outcome, summary: dict[str, Any], source: Source) -> dict[str, Any]:
         with self._phases.phase("Report") as phase:
             page = self._var / "report.html"
             urls = {"report": page.as_uri(), **(self._page_urls() if self._stays else {})}
             content = report_of(outcome, summary, self._phases.seconds, urls, self._settings)
-            data, _ = write_reports(self._var, outcome, content, self._settings)
-            phase.say(str(data))
+            write_reports(self._var, outcome, content, self._settings, source)
+            phase.say("report.json, report.html")
         print_table(self._console, content, self._settings.account.currency)
         return content
+
+    def _say(self, line: str, style: str = "") -> None:
+        """Print a line as long as it is: one that is cut cannot be copied."""
+        self._console.print(line, style=style, highlight=False, soft_wrap=True)
 
     # --- services -----------------------------------------------------------------------------
 
@@ -173,7 +181,7 @@ class Show:
         with log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         if "again" in line:
-            self._console.print(line, style="yellow", highlight=False)
+            self._say(line, "yellow")
 
     def _page_urls(self) -> dict[str, str]:
         services = chosen(all_services(self._stack()), PAGES)

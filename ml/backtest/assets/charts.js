@@ -253,7 +253,7 @@ const report = (() => {
     const equity = summed(account.equity, 0, scale), balance = summed(account.balance, 0, scale);
     const { drawdown, exposure } = account;
     const baseline = { draw: [(u) => {
-      const y = u.valToPos(data.initial_balance, "y", true);
+      const y = u.valToPos(data.initial_equity, "y", true);
       if (y < u.bbox.top || y > u.bbox.top + u.bbox.height) return;
       const { ctx } = u;
       ctx.save();

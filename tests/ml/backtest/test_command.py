@@ -48,7 +48,10 @@ def test_an_unknown_symbol_names_near_ones(tmp_path: Path, capsys) -> None:
     assert "EURUSD" in said
 
 
-def test_settings_given_on_the_command_line_win_over_the_file(tmp_path: Path, capsys) -> None:
+def test_settings_given_on_the_command_line_win_over_the_file(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the demo's report is kept in the folder that one is in
     settings = tmp_path / "settings.toml"
     settings.write_text("[account]\nbalance = 500\nleverage = 30\n")
 
@@ -92,3 +95,16 @@ def test_a_run_without_trades_says_what_decision_and_risk_answered(tmp_path, cap
     said = capsys.readouterr().out
     assert "No trade was made" in said
     assert "Nothing was traded. The decision mostly said below_threshold" in said
+
+
+def test_credit_changes_no_profit(tmp_path: Path, monkeypatch, capsys) -> None:
+    """A credit of 1000 once turned a net loss of 42.57 into a profit of 957.43."""
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for credit in (0, 1_000):
+        settings = tmp_path / "settings.toml"
+        settings.write_text(f"[account]\ncredit = {credit}\n")
+        assert main(["--demo", "--settings", str(settings)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        said.append(next(line for line in lines if "Net profit" in line)[:38])
+    assert said[0] == said[1]

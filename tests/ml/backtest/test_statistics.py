@@ -291,6 +291,25 @@ def test_a_balance_that_deals_do_not_explain_is_said(small_run):
     assert "5.00 USD is missing" in text_summary(found).replace("\n", " ")
 
 
+def test_credit_of_the_broker_is_no_profit(small_run):
+    """Equity holds the credit, so a start from the balance alone called all of it earned."""
+    rows = samples(*(close_of(f"2021-01-{day:02d}", 1_000.0 * day) for day in (4, 5, 6, 7, 8)))
+    for row in rows:
+        row["equity"] = 11_000.0 - row["equity"] / 100.0
+    run = small_run(round_trips([-80.0]), equity=rows)
+    account = run.account.copy()
+    account["credit"], account["equity"] = 1_000.0, 10_920.0
+    found = statistics(dataclasses.replace(run, account=account))
+    assert found.initial_equity == 11_000.0
+    assert found.net_profit == -80.0
+    assert found.total_return == pytest.approx(-80.0 / 11_000.0)
+    assert found.unexplained == pytest.approx(0.0)
+    assert found.sharpe < 0.0
+    assert found.max_drawdown_money == 80.0
+    assert found.costs.gross == -80.0
+    assert "-80.00" in text_summary(found)
+
+
 # --- exposure ------------------------------------------------------------------------------------
 
 
@@ -442,7 +461,7 @@ def test_no_statistic_is_ever_infinite_and_the_text_always_fits(
 
 def test_the_text_is_aligned_in_two_columns(three_years):
     lines = text_summary(statistics(three_years)).splitlines()
-    first = next(line for line in lines if line.startswith("Initial balance"))
+    first = next(line for line in lines if line.startswith("Initial equity"))
     assert len(first) == 80
     assert first[37] == "0"
     assert first[38:42] == "    "

@@ -1,6 +1,10 @@
 """Scores equal those of scikit-learn and scipy."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from sklearn import metrics
 from ml.evaluation.reliability import calibration_error, calibration_noise, reliability
 from ml.evaluation.scores import area_under_curve, brier, log_loss, rank_correlation
 
+ROOT = Path(__file__).resolve().parents[3]
 RNG = np.random.default_rng(3)
 LABELS = (RNG.random(500) < 0.4).astype(float)
 PROBABILITIES = np.round(np.clip(0.4 + 0.2 * (LABELS - 0.4) + RNG.normal(0, 0.2, 500), 0, 1), 2)
@@ -78,3 +83,28 @@ def test_the_noise_of_a_calibration_error_is_what_honest_coins_show():
     table = reliability(draws[0], truth, draws[0])
     assert calibration_noise(table, 200.0) == pytest.approx(np.mean(shown), rel=0.1)
     assert calibration_noise(table, 50.0) == pytest.approx(2 * calibration_noise(table, 200.0))
+
+
+def test_what_is_printed_and_hashed_is_the_same_on_every_processor():
+    """Products of vectors add in the order of the processor: last digits once moved with it."""
+    program = (
+        "import hashlib\n"
+        "from ml.evaluation.evaluation import evaluate\n"
+        "from ml.training import train\n"
+        "from tests.ml.frames import SMALL, frame_of\n"
+        "frame = frame_of(5, rows=1_500, information=0.05)\n"
+        "made = train(frame, SMALL)\n"
+        "print(hashlib.sha256(made.onnx).hexdigest(), made.platt, made.trials, made.prior)\n"
+        "print(evaluate(made, frame, SMALL))\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "OPENBLAS_CORETYPE": processor, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for processor in ("Haswell", "Nehalem")
+    }
+    assert len(said) == 1

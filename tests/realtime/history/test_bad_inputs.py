@@ -17,7 +17,7 @@ import pytest
 from realtime.history import errors
 from realtime.history.dukascopy import BAR_RECORD, TICK_RECORD
 from realtime.history.quality import Checks
-from realtime.history.read import Imported, read_any
+from realtime.history.read import Imported, read_any, read_bars
 
 START = datetime(2024, 1, 2, 10, tzinfo=UTC)
 NOW_NS = int(datetime(2024, 6, 1, tzinfo=UTC).timestamp()) * 10**9
@@ -688,3 +688,35 @@ def test_a_damaged_hour_in_a_folder_is_named_and_the_other_hours_are_kept(tmp_pa
     left_out = [note for note in imported.report.notes if "left out" in note]
     assert len(left_out) == 1
     assert "02h_ticks.bi5: the LZMA data end early. Download it again." in left_out[0]
+
+
+def cut_file(path: Path, cut: int, *, end: str = "") -> Path:
+    """Hours whose last column is the close, without the last characters."""
+    closes = (1.08012, 1.08034, 1.08055, 1.08012)
+    rows = [f"2024-01-08 {h:02d}:00:00,1.08,1.09,1.07,{c:.5f}" for h, c in enumerate(closes)]
+    text = "\n".join(["time,open,high,low,close", *rows])
+    path.write_text(text[: len(text) - cut] + end)
+    return path
+
+
+@pytest.mark.parametrize("cut", [1, 3, 6])
+def test_a_last_line_that_may_be_cut_is_kept_out(tmp_path: Path, cut: int) -> None:
+    """A download that was under way ended in 1.08 for 1.08012, which is a price."""
+    read = read_bars(cut_file(tmp_path / "EURUSD.csv", cut), zone="UTC")
+    assert read.report.quarantined == {"unfinished": 1}
+    assert len(read.rows) == 3
+    assert read.quarantine["row"].to_list() == [5]
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_last_line_that_is_whole_is_kept_with_or_without_its_end(
+    tmp_path: Path, end: str
+) -> None:
+    read = read_bars(cut_file(tmp_path / "EURUSD.csv", 0, end=end), zone="UTC")
+    assert read.report.quarantined == {}
+    assert read.rows["close"][-1] == 1.08012
+
+
+def test_a_short_last_price_that_has_its_end_is_a_price(tmp_path: Path) -> None:
+    read = read_bars(cut_file(tmp_path / "EURUSD.csv", 3, end="\n"), zone="UTC")
+    assert read.rows["close"][-1] == 1.08

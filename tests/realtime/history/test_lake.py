@@ -322,7 +322,9 @@ def test_merged_ticks_occur_as_often_as_in_the_richer_side(
     st.lists(st.integers(0, 20), max_size=12, unique=True),
     st.lists(st.integers(0, 20), max_size=12, unique=True),
 )
-def test_a_stored_bar_stays_and_a_different_one_is_counted(one: list[int], two: list[int]) -> None:
+def test_the_bar_of_the_newer_import_stays_and_one_that_it_replaces_is_counted(
+    one: list[int], two: list[int]
+) -> None:
     old, new = np.zeros(len(one), BAR), np.zeros(len(two), BAR)
     old["open_ns"], new["open_ns"] = sorted(one), sorted(two)
     old["close"], new["close"] = 1.0, 2.0
@@ -330,8 +332,78 @@ def test_a_stored_bar_stays_and_a_different_one_is_counted(one: list[int], two: 
     assert merged["open_ns"].tolist() == sorted({*one, *two})
     assert conflicts == len({*one} & {*two})
     assert merged["close"].tolist() == [
-        1.0 if time in one else 2.0 for time in sorted({*one, *two})
+        2.0 if time in two else 1.0 for time in sorted({*one, *two})
     ]
+
+
+def bar_file(path: Path, closes: list[float]) -> Path:
+    """Hours of a Monday as a delimited file."""
+    rows = [f"2024-01-08 {h:02d}:00:00,1.1,1.3,1.0,{close}" for h, close in enumerate(closes)]
+    path.write_text("time,open,high,low,close\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_a_bar_that_was_still_forming_is_whole_after_a_later_export(
+    lake: Lake, tmp_path: Path
+) -> None:
+    """It stayed as it was, however often it was exported anew."""
+    path = tmp_path / "EURUSD.csv"
+    bring(lake, bar_file(path, [1.1, 1.11, 1.12]), zone="UTC")
+    later = bring(lake, bar_file(path, [1.1, 1.11, 1.17, 1.18]), zone="UTC")
+    assert read_lake_bars(lake, "EURUSD", "H1")["close"].tolist() == [1.1, 1.11, 1.17, 1.18]
+    assert (later.added, later.conflicts) == (1, 0)  # as it goes with every export
+    corrected = bring(lake, bar_file(path, [1.1, 1.15, 1.17, 1.18]), zone="UTC")
+    assert read_lake_bars(lake, "EURUSD", "H1")["close"].tolist() == [1.1, 1.15, 1.17, 1.18]
+    assert (corrected.added, corrected.conflicts) == (0, 1)
+
+
+def tick_file(path: Path, bids: dict[int, float]) -> Path:
+    """Ticks at seconds of a Monday as a delimited file."""
+    rows = [f"{1_704_708_000 + second},{bid},{bid + 0.0001:.5f}" for second, bid in bids.items()]
+    path.write_text("time,bid,ask\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def bids_of(lake: Lake) -> list[float]:
+    return joined(read_lake_ticks(lake, ["EURUSD"]))["bid"].tolist()
+
+
+def test_a_corrected_tick_replaces_the_bad_one_of_its_source(lake: Lake, tmp_path: Path) -> None:
+    """It was added beside the bad one."""
+    path = tmp_path / "EURUSD_202401.csv"
+    bring(lake, tick_file(path, {0: 1.1, 1: 1.1009, 2: 1.1001, 3: 1.1002}), zone="UTC")
+    newer = tmp_path / "EURUSD_202402.csv"  # the same export under the name of another day
+    done = bring(lake, tick_file(newer, {0: 1.1, 1: 1.1003, 2: 1.1001}), zone="UTC")
+    assert bids_of(lake) == [1.1, 1.1003, 1.1001, 1.1002]  # what it does not cover stays
+    assert (done.conflicts, done.disputed) == (1, 0)
+
+
+def test_ticks_of_another_source_stay_beside_and_are_counted(lake: Lake, tmp_path: Path) -> None:
+    bring(lake, tick_file(tmp_path / "EURUSD_one.csv", {0: 1.1, 1: 1.1009, 2: 1.1}), zone="UTC")
+    other = tick_file(tmp_path / "EURUSD_two.csv", {0: 1.1, 1: 1.1004, 2: 1.1})
+    done = bring(lake, other, zone="UTC")
+    assert sorted(bids_of(lake)) == [1.1, 1.1, 1.1004, 1.1009]
+    assert (done.conflicts, done.disputed) == (0, 1)
+    # What both sources have stays when one of them takes it back.
+    bring(lake, tick_file(tmp_path / "EURUSD_one.csv", {0: 1.1, 2: 1.1001}), zone="UTC")
+    assert sorted(bids_of(lake)) == [1.1, 1.1, 1.1001, 1.1004]
+
+
+def test_a_source_that_is_silent_for_hours_takes_nothing_away(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "EURUSD.csv"
+    bring(lake, tick_file(path, {0: 1.1, 9_000: 1.1005, 20_000: 1.1}), zone="UTC")
+    done = bring(lake, tick_file(path, {0: 1.1, 20_000: 1.1}), zone="UTC")
+    assert bids_of(lake) == [1.1, 1.1005, 1.1]
+    assert done.conflicts == 0
+
+
+def test_an_older_import_that_is_brought_again_counts_again(lake: Lake, tmp_path: Path) -> None:
+    one = bar_file(tmp_path / "EURUSD_one.csv", [1.1, 1.11, 1.12])
+    two = bar_file(tmp_path / "EURUSD_two.csv", [1.1, 1.15, 1.12])
+    for path in (one, two, one):
+        bring(lake, path, zone="UTC")
+    assert read_lake_bars(lake, "EURUSD", "H1")["close"].tolist() == [1.1, 1.11, 1.12]
+    assert bring(lake, one, zone="UTC").written == ()
 
 
 @settings(max_examples=50)

@@ -1,11 +1,21 @@
 """What the demonstration prints says what happened, good or bad."""
 
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 from rich.console import Console
 
-from deploy.local.demo.report import print_table
-from deploy.local.demo.verdict import percentiles
+from deploy.local.demo.report import print_table, report_of
+from deploy.local.demo.verdict import Outcome, percentiles
+from ml.backtest.bundle import run_of
+from ml.backtest.statistics import statistics
+from realtime.desk import desk_of
+from realtime.model import load_model
+from realtime.model_fold import apply_decision, fold_models
+from realtime.settings import AccountSettings, Settings
+from tests.fixtures.bundles import logistic_bundle
+from tests.ml.market import walk_ticks
 
 CONTENT: dict[str, Any] = {
     "symbol": "EURUSD",
@@ -68,3 +78,47 @@ def test_a_difference_is_shown_and_not_called_equal() -> None:
 def test_percentiles_are_microseconds_and_nothing_of_nothing() -> None:
     assert percentiles([1_000] * 99 + [5_000]) == {"p50": 1.0, "p95": 1.0, "p99": 1.0}
     assert percentiles([]) == {}
+
+
+def test_both_reports_tell_the_same_profit_with_and_without_credit(tmp_path: Path) -> None:
+    """Credit once was a loss in the one and a profit in the other."""
+    ticks = walk_ticks(600)
+    bundle = logistic_bundle(
+        tmp_path / "bundle", clock="h1", features=["h1_log_return_1"], weights=[900.0],
+        trained_through_ns=int(ticks["time_ns"][40]),
+    )  # fmt: skip
+    model = load_model(tmp_path / "bundle")
+    said: list[float] = []
+    for credit in (0.0, 1_000.0):
+        settings = Settings(trade=("EURUSD",), account=AccountSettings(credit=credit))
+        day_ns = 86_400 * 10**9
+        desk = desk_of(
+            settings,
+            start_ns=int(ticks["time_ns"][0]) - day_ns,
+            end_ns=int(ticks["time_ns"][-1]) + day_ns,
+        )
+        apply_decision(desk, 0, bundle.decision)
+        folded = fold_models(
+            desk, feature_sets=[bundle.chosen], clocks=["h1"], models=[model], ticks=ticks
+        )
+        last: Any = SimpleNamespace(
+            account_state=SimpleNamespace(balance=float(desk["account"]["balance"]))
+        )
+        recorded: Any = SimpleNamespace(
+            reports=[last], bars=[], predictions=[], decisions=[], orders=[]
+        )
+        outcome = Outcome(
+            model=model, ticks=ticks, desk=desk, folded=folded, recorded=recorded,
+            parity=cast("Any", SimpleNamespace(**CONTENT["parity"], fills=0)),
+            ticks_recorded=len(ticks), latency_us={},
+        )  # fmt: skip
+        content = report_of(outcome, {}, {}, {}, settings)
+        since_ns = bundle.evaluated_through_ns
+        run = run_of(bundle, settings, ("EURUSD",), desk, ticks, folded, since_ns=since_ns)
+        assert len(run.fills) > 50
+        found = statistics(run)
+        assert content["pnl_with_open_positions"] == round(found.net_profit, 2)
+        booked = found.net_profit - found.open_profit
+        assert content["pnl"] == round(booked, 2)
+        said.append(content["pnl"])
+    assert said[0] == said[1]
