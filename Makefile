@@ -30,7 +30,7 @@ setup: .venv/.installed ## make .venv with everything in it (needs Python 3.11 o
 .venv/.installed: pyproject.toml requirements.lock deploy/setup/install.sh
 	@deploy/setup/install.sh
 
-demo: setup ## train on real hours, trade the rest on paper, show it; ONCE=1, DATA=file SYMBOL=name
+demo: setup ## train on real hours, trade the rest on paper; ONCE=1, DATA=file SYMBOL=name ARGS="--zone ..."
 	@$(PYTHON_IN_VENV) -m deploy.local.demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)") $(if $(SYMBOL),--symbol "$(SYMBOL)") $(ARGS)
 
 test: setup ## run the tests; JOBS=4 for more at once, ARGS="-k spread" to choose
@@ -57,8 +57,8 @@ up: setup ## start the platform on this machine: servers, pipelines, loop; until
 down: setup ## stop what `make up` started elsewhere
 	@$(PYTHON_IN_VENV) -m deploy.local down $(ARGS)
 
-job: setup ## run a job of the running platform: JOB=retrain, ingest, build_features, backtest
-	@DAGSTER_HOME="$${DAGSTER_HOME:-$(CURDIR)/var/dagster}" .venv/bin/dagster job launch -w workspace.yaml -j $(JOB) $(ARGS)
+job: setup ## run a job of the running platform: JOB=ingest, retrain (UNTIL=2017-09-01), backtest
+	@$(PYTHON_IN_VENV) -m deploy.local job "$(JOB)" $(if $(UNTIL),--until "$(UNTIL)") $(ARGS)
 
 contracts: setup ## generate realtime/contracts/*_pb2.py from the .proto files
 	@$(PYTHON_IN_VENV) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. realtime/contracts/*.proto

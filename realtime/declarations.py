@@ -58,12 +58,19 @@ def duration_ns(text: str) -> int:
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
     """Say that a name does not exist, and which near ones (or, if few, which ones) do."""
-    near = get_close_matches(name, known, n=3, cutoff=0.6)
-    if not near:
-        near = get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    near = _near(name, known, 3)
     if near:
         return f"unknown {kind} {name!r}; did you mean {' or '.join(near)}?"
     return f"unknown {kind} {name!r}; there are {', '.join(known)}"
+
+
+def _near(name: str, known: Sequence[str], most: int) -> list[str]:
+    """Return what is spelt nearly so, however upper and lower case were mixed up."""
+    near = get_close_matches(name, known, n=most, cutoff=0.6)
+    if near:
+        return near
+    spelt = {each.lower(): each for each in known}
+    return [spelt[each] for each in get_close_matches(name.lower(), spelt, n=most, cutoff=0.6)]
 
 
 def setting(
@@ -186,7 +193,7 @@ def _problem(value: Any, kind: Any, metadata: Mapping[str, Any]) -> str:
         return f"must be {names.get(kind, kind.__name__)}"
     choices = metadata.get("codes")
     if choices is not None and value not in choices:
-        near = get_close_matches(str(value), list(choices), n=1, cutoff=0.6)
+        near = _near(str(value), list(choices), 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"must be one of {', '.join(choices)}{hint}"
     return ""
@@ -206,4 +213,6 @@ def _range_problem(value: float, metadata: Mapping[str, Any]) -> str:
         return ""
     bounds = (("at least", least), ("above", above), ("at most", most), ("below", below))
     allowed = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
-    return f"must be {allowed or 'a finite number'}"
+    if not math.isfinite(value):
+        return f"must be a finite number{', ' if allowed else ''}{allowed}"
+    return f"must be {allowed}"

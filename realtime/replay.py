@@ -6,7 +6,8 @@ the same ticks, with its own broker, must end in the same orders and fills: true
 lock-step, whose broker is simulated and asked in between ticks. Live, decisions fall later than
 their ticks and a real broker fills as it will: there the backtest is an estimate, not compared.
 
-Exit codes: 0 everything agrees, 1 something differs, 2 it could not be recomputed.
+Exit codes: 0 everything agrees, 1 something differs, 2 it could not be recomputed, or there is
+nothing to compare.
 """
 
 import argparse
@@ -69,6 +70,11 @@ class Verdict:
     remarks: Sequence[str]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is recorded that could be compared, and nothing came out either."""
+        return self.agrees and not any(each.recorded for each in self.loop)
+
+    @property
     def agrees(self) -> bool:
         """Whether everything that was compared is equal."""
         loop = not any(each.difference for each in self.loop)
@@ -99,6 +105,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"replay: {one_line(error)}\n")
         return 2
     sys.stdout.write("\n".join(lines(verdict)) + "\n")
+    if verdict.is_empty:
+        return 2
     return 0 if verdict.agrees else 1
 
 
@@ -289,7 +297,10 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield ""
     for remark in verdict.remarks:
         yield f"note: {remark}"
-    yield "everything agrees to the bit" if verdict.agrees else "NOT EQUAL"
+    if verdict.is_empty:
+        yield "nothing to compare: the loop said nothing; had it a model? (alerts: tail 'ops.>')"
+    else:
+        yield "everything agrees to the bit" if verdict.agrees else "NOT EQUAL"
 
 
 def _backtest_lines(found: Parity) -> Iterator[str]:

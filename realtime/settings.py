@@ -24,9 +24,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from realtime.declarations import (
     SECOND_NS,
@@ -260,6 +262,18 @@ class PathSettings(Declaration):
     specifications: str = ""
 
 
+def _check_url(url: str, schemes: tuple[str, ...], example: str) -> None:
+    """Refuse a url without scheme, host or sound port; never shows it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        sound = False
+    if not sound:
+        msg = f"url: must be written as in {example}"
+        raise SettingsError(msg)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NatsSettings(Declaration):
     """``[nats]``: the message server. The shipped values are those of the embedded one.
@@ -272,6 +286,10 @@ class NatsSettings(Declaration):
 
     url: str = "nats://127.0.0.1:14222"
     timeout_ns: int = setting(5 * SECOND_NS, above=0)
+
+    def check(self) -> None:
+        """Check that the url names a server."""
+        _check_url(self.url, ("nats", "tls"), "nats://127.0.0.1:14222")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +304,11 @@ class DatabaseSettings(Declaration):
 
     url: str = "postgresql://127.0.0.1:15432/aitrading"
     timeout_ns: int = setting(5 * SECOND_NS, above=0)
+
+    def check(self) -> None:
+        """Check that the url names a server."""
+        schemes = ("postgresql", "postgres")
+        _check_url(self.url, schemes, "postgresql://127.0.0.1:15432/aitrading")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +333,18 @@ class GatewaySettings(Declaration):
     poll_interval_ns: int = setting(5_000_000, above=0)
     call_timeout_ns: int = setting(20 * SECOND_NS, above=0)
     history_from: str = ""
+
+    def check(self) -> None:
+        """Check that the feed begins at a moment."""
+        try:
+            if self.history_from:
+                datetime.fromisoformat(self.history_from)
+        except ValueError:
+            msg = (
+                f"history_from = {self.history_from!r}: must be a moment such as 2024-05-01 or"
+                " 2024-05-01T00:00:00Z, or empty for now"
+            )
+            raise SettingsError(msg) from None
 
 
 @dataclass(frozen=True, kw_only=True)

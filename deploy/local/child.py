@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 
 from deploy.local.errors import NotStarted
+from deploy.local.last_words import last_line, telling_line
 
 _POLL_S = 0.01
 _LOG_LIMIT_BYTES = 32 * 1024 * 1024
-_TAIL_BYTES = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Child:
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
-        self._process = _spawn(launch)
+        self._process, self._log_from = _spawn(launch)
         self.pid = self._process.pid
         self.created_s = _created(self.pid)
         self._asked = False
@@ -110,8 +110,12 @@ class Child:
         self._process.wait()
 
     def last_words(self) -> str:
-        """Return the last line of its log that says anything."""
-        return last_line(self.launch.log)
+        """Return the line of what it has logged that names the cause of its end, or the last."""
+        return telling_line(self.launch.log, self._log_from)
+
+    def latest(self) -> str:
+        """Return the last line that it has logged."""
+        return last_line(self.launch.log, self._log_from)
 
 
 def family_of(pid: int) -> list[psutil.Process]:
@@ -148,17 +152,6 @@ def same_process(pid: int, created_s: float) -> psutil.Process | None:
     except psutil.Error:
         pass
     return None
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a log that is not empty."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
@@ -199,7 +192,16 @@ def _inherited_sigint() -> Generator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _spawn(launch: Launch) -> "subprocess.Popen[bytes]":
+def _spawn(launch: Launch) -> "tuple[subprocess.Popen[bytes], int]":
+    """Start it; return it and how long its log was before."""
+    try:
+        return _started(launch)
+    except OSError as error:
+        msg = f"{launch.name}: {launch.log}: cannot be written: {error.strerror}"
+        raise NotStarted(msg) from error
+
+
+def _started(launch: Launch) -> "tuple[subprocess.Popen[bytes], int]":
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     if launch.log.exists() and launch.log.stat().st_size > _LOG_LIMIT_BYTES:
         launch.log.replace(launch.log.with_suffix(".1.log"))
@@ -210,8 +212,9 @@ def _spawn(launch: Launch) -> "subprocess.Popen[bytes]":
         if not (launch.not_inherited and name.startswith(launch.not_inherited))
     }
     with launch.log.open("ab") as log, _inherited_sigint():
+        before = log.tell()
         try:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 launch.command,
                 cwd=launch.folder,
                 env={**inherited, **launch.environment},
@@ -226,3 +229,4 @@ def _spawn(launch: Launch) -> "subprocess.Popen[bytes]":
         except OSError as error:
             msg = f"{launch.name}: cannot start {launch.command[0]}: {error.strerror}"
             raise NotStarted(msg) from error
+        return process, before

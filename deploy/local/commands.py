@@ -29,7 +29,7 @@ _NEED_MARKET = {"terminal", "gateway"}
 def up(settings: Settings, config: Path | None, names: Sequence[str], ports: Ports) -> int:
     """Start services, stay until told to stop, end them."""
     with UpLock(run_folder(settings) / "up.lock"):
-        end_leftovers(settings)
+        end_leftovers(run_folder(settings))
         health = HealthBoard(settings)
         stack = Stack(
             settings=settings,
@@ -57,7 +57,7 @@ def down(settings: Settings) -> int:
     holder = UpLock(run_folder(settings) / "up.lock").holder()
     demo = UpLock(_demo_run(settings) / "up.lock").holder()
     if holder is None and demo is None:
-        left = end_leftovers(settings)
+        left = end_leftovers(run_folder(settings)) + end_leftovers(_demo_run(settings))
         print("nothing was up" if not left else "ended what a killed stack had left")
         return 0
     for each in (holder, demo):
@@ -105,9 +105,9 @@ def _status(what: str, folder: Path) -> bool | None:
     return all(_is_well(each) for each in records)
 
 
-def end_leftovers(settings: Settings) -> list[str]:
+def end_leftovers(folder: Path) -> list[str]:
     """End what an `up` left that was killed, and forget its records; return the names."""
-    left = [(each.name, each.process) for each in _records(run_folder(settings))]
+    left = [(each.name, each.process) for each in _records(folder)]
     names: list[str] = []
     for name, process in reversed(left):  # those that need others first
         if process is not None:
@@ -115,7 +115,7 @@ def end_leftovers(settings: Settings) -> list[str]:
             end_processes([process, *family_of(process.pid)])
             names.append(name)
     try:
-        for path in run_folder(settings).glob("*.json"):
+        for path in folder.glob("*.json"):
             path.unlink()
     except OSError as error:
         raise one_line(error, "cannot be removed") from error

@@ -43,12 +43,8 @@ def prepare_nats(settings: Settings) -> Launch:
         PortTaken: another program listens on the port of ``[nats] url``.
         StackError: no server program is installed; the folder cannot be written.
     """
+    check_nats(settings)
     home = _home(settings)
-    port = port_of(settings.nats.url, SETTING)
-    if not is_free(port) and nats_answers(settings):
-        msg = f"the NATS server of {home} is running already on port {port}: make down"
-        raise AlreadyRunning(msg)
-    require_free(port, "the NATS server", SETTING)
     config = home / "server.conf"
     write_private(config, json.dumps(configuration(settings), indent=1) + "\n")
     return Launch(
@@ -58,6 +54,20 @@ def prepare_nats(settings: Settings) -> Launch:
         folder=home,
         stop_within_s=20.0,
     )
+
+
+def check_nats(settings: Settings) -> None:
+    """Check that the server can listen.
+
+    Raises:
+        AlreadyRunning: this folder's server does already.
+        PortTaken: another program listens on the port of ``[nats] url``.
+    """
+    port = port_of(settings.nats.url, SETTING)
+    if not is_free(port) and nats_answers(settings):
+        msg = f"the NATS server of {_home(settings)} is running already on port {port}: make down"
+        raise AlreadyRunning(msg)
+    require_free(port, "the NATS server", f"set {SETTING} to another port")
 
 
 def nats_answers(settings: Settings) -> bool:

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import psycopg
 
 from deploy.local.child import Launch
+from deploy.local.env_file import write_env_file
 from deploy.local.errors import StackError
 from deploy.local.health import http_answers
 from deploy.local.passwords import password, write_private
 from deploy.local.ports import HOST, is_embedded, require_free
 from deploy.local.service import Service
-from realtime.settings import Settings
+from realtime.settings import CONFIG_VARIABLE, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGSTER_CONFIG = ROOT / "deploy" / "config" / "dagster.yaml"
@@ -95,13 +96,14 @@ class Platform:
     def _mlflow(self) -> Service:
         port = self._ports.mlflow
         artifacts = self._var / "mlflow" / "artifacts"
+        check = _free(port, "MLflow", "mlflow")
 
         def prepare() -> Launch:
-            require_free(port, "MLflow", "--mlflow-port")
+            check()
             artifacts.mkdir(parents=True, exist_ok=True)
             return self._launch(
                 "mlflow",
-                (_installed("mlflow"), "server", "--host", HOST, "--port", str(port),
+                (installed("mlflow"), "server", "--host", HOST, "--port", str(port),
                  "--workers", "1", "--artifacts-destination", artifacts.as_uri()),
                 MLFLOW_BACKEND_STORE_URI=self.database_url("mlflow", "postgresql+psycopg2"),
                 MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
@@ -111,6 +113,7 @@ class Platform:
             name="mlflow",
             needs=("postgres", "migrations"),  # the latter makes its role
             prepare=prepare,
+            check=check,
             ready=lambda _since: http_answers(f"http://{HOST}:{port}/health"),
             start_within_s=_SLOW_S,
             url=f"http://{HOST}:{port}",
@@ -120,21 +123,24 @@ class Platform:
         port = self._ports.dagster
         webserver = ("-h", HOST, "-p", str(port), "-w", str(WORKSPACE))
         daemon = ("run", "-w", str(WORKSPACE))
+        check = _free(port, "Dagster", "dagster")
 
         def prepare_webserver() -> Launch:
-            require_free(port, "Dagster", "--dagster-port")
+            check()
             self.write_dagster_home()
-            return self._launch("dagster", (_installed("dagster-webserver"), *webserver))
+            self._tell_dagster_command()
+            return self._launch("dagster", (installed("dagster-webserver"), *webserver))
 
         def prepare_daemon() -> Launch:
             self.write_dagster_home()
-            return self._launch("dagster-daemon", (_installed("dagster-daemon"), *daemon))
+            return self._launch("dagster-daemon", (installed("dagster-daemon"), *daemon))
 
         return [
             Service(
                 name="dagster",
                 needs=("postgres", "mlflow"),
                 prepare=prepare_webserver,
+                check=check,
                 ready=lambda _since: http_answers(f"http://{HOST}:{port}/server_info"),
                 start_within_s=_SLOW_S,
                 url=f"http://{HOST}:{port}",
@@ -162,9 +168,10 @@ class Platform:
 
     def _feast(self) -> Service:
         port = self._ports.feast
+        check = _free(port, "Feast", "feast")
 
         def prepare() -> Launch:
-            require_free(port, "Feast", "--feast-port")
+            check()
             config = () if self._config is None else ("--config", str(self._config.resolve()))
             return self._launch(
                 "feast",
@@ -175,6 +182,7 @@ class Platform:
             name="feast",
             needs=("postgres", "migrations"),  # the latter makes its role
             prepare=prepare,
+            check=check,
             ready=lambda _since: http_answers(f"http://{HOST}:{port}/health"),
             start_within_s=_SLOW_S,
             url=f"http://{HOST}:{port}",
@@ -204,6 +212,15 @@ class Platform:
         write_private(home / "dagster.yaml", text)
         return home
 
+    def _tell_dagster_command(self) -> None:
+        """Let ``dagster`` as it is typed in the checkout find this stack, if it lives there."""
+        if self._not_inherited or not self._var.is_relative_to(ROOT):
+            return
+        names = ("DAGSTER_HOME", CONFIG_VARIABLE)
+        write_env_file(
+            ROOT, {name: self._environment[name] for name in names if name in self._environment}
+        )
+
     def _launch(self, name: str, command: tuple[str, ...], **environment: str) -> Launch:
         return Launch(
             name=name,
@@ -216,7 +233,13 @@ class Platform:
         )
 
 
-def _installed(program: str) -> str:
+def _free(port: int, what: str, name: str) -> Callable[[], None]:
+    """Return the check that a page's port is free; says how `make up` is given another."""
+    remedy = f'take another one: make up ARGS="--{name}-port PORT"'
+    return lambda: require_free(port, what, remedy)
+
+
+def installed(program: str) -> str:
     """Return the path of a program of this environment.
 
     Raises:

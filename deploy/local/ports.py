@@ -48,13 +48,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def require_free(port: int, what: str, setting: str) -> None:
+def require_free(port: int, what: str, remedy: str) -> None:
     """Check that a server of ours can listen there.
 
     Args:
         port: of 127.0.0.1.
         what: the server, for the message.
-        setting: that says the port, as ``[nats] url``.
+        remedy: how another port is chosen, as ``set [nats] url to another port``.
 
     Raises:
         PortTaken: it cannot; says who listens, as far as this user may know.
@@ -62,12 +62,9 @@ def require_free(port: int, what: str, setting: str) -> None:
     if is_free(port):
         return
     if port < 1024:
-        msg = f"port {port} is not for ordinary users: set {setting} to one above 1023 for {what}"
+        msg = f"port {port} for {what} is not for ordinary users: {remedy}, above 1023"
         raise PortTaken(msg)
-    msg = (
-        f"port {port} for {what} is taken by {_listener(port)}:"
-        f" end it, or set {setting} to another port"
-    )
+    msg = f"port {port} for {what} is taken by {_listener(port)}: end it, or {remedy}"
     raise PortTaken(msg)
 
 

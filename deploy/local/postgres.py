@@ -15,6 +15,7 @@ import psycopg
 
 from deploy.local.child import Child, Launch
 from deploy.local.errors import AlreadyRunning, NotStarted, StackError
+from deploy.local.last_words import telling_of
 from deploy.local.passwords import password
 from deploy.local.ports import HOST, port_of, require_free
 from deploy.local.postgres_place import Place, find_place
@@ -62,16 +63,29 @@ def prepare_postgres(settings: Settings) -> Launch:
         PortTaken: another program listens on the port of ``[database] url``.
         StackError: not installed, or the folder cannot be used.
     """
+    place = check_postgres(settings)
+    make_cluster(settings, place)
+    (place.data / "postmaster.pid").unlink(missing_ok=True)  # it believes any process of its number
+    _await_orphans(place)
+    return postgres_launch(settings, place)
+
+
+def check_postgres(settings: Settings) -> Place:
+    """Check that the server can listen; return where it is.
+
+    Raises:
+        AlreadyRunning: this cluster's server does already.
+        PortTaken: another program listens on the port of ``[database] url``.
+        StackError: not installed, or the folder cannot be used.
+    """
     place = find_place(settings.paths.var)
     running = _running(place)
     if running is not None:
         msg = f"PostgreSQL of {place.data} is running already (process {running.pid}): make down"
         raise AlreadyRunning(msg)
-    require_free(port_of(settings.database.url, SETTING), "PostgreSQL", SETTING)
-    make_cluster(settings, place)
-    (place.data / "postmaster.pid").unlink(missing_ok=True)  # it believes any process of its number
-    _await_orphans(place)
-    return postgres_launch(settings, place)
+    remedy = f"set {SETTING} to another port"
+    require_free(port_of(settings.database.url, SETTING), "PostgreSQL", remedy)
+    return place
 
 
 def postgres_launch(settings: Settings, place: Place) -> Launch:
@@ -183,8 +197,8 @@ def _run(command: Sequence[str], folder: Path, place: Place, stdin: str = "") ->
         extra_groups=None if user is None else [],
     )  # fmt: skip
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        msg = f"{program} failed in {folder}: {said[-1] if said else 'it said nothing'}"
+        said = (done.stderr or done.stdout).splitlines()
+        msg = f"{program} failed in {folder}: {telling_of(said)}"
         raise StackError(msg)
 
 

@@ -16,6 +16,8 @@ class Service:
         needs: names of those that have to be ready before; those that are not started here (a
             server elsewhere) count as ready.
         prepare: makes what it needs and says how it is started; None if that was all.
+        check: raises StackError if it could not be started, as for a port that is taken; asked of
+            all before the first is started.
         ready: says whether the program answers; is given the moment it was started, UTC ns.
         once: the program is ready when it has ended well.
         start_within_s: until it is ready.
@@ -25,6 +27,7 @@ class Service:
     name: str
     prepare: Callable[[], Launch | None]
     needs: tuple[str, ...] = ()
+    check: Callable[[], object] = lambda: None
     ready: Callable[[int], bool] = lambda _since_ns: True
     once: bool = False
     start_within_s: float = 60.0

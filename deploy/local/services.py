@@ -10,10 +10,10 @@ import psycopg
 from deploy.local.child import Launch
 from deploy.local.errors import StackError
 from deploy.local.health import HealthBoard, socket_answers
-from deploy.local.nats_server import nats_answers, prepare_nats
+from deploy.local.nats_server import check_nats, nats_answers, prepare_nats
 from deploy.local.platform_services import NO_TELEMETRY, ROOT, Platform, Ports
 from deploy.local.ports import is_embedded
-from deploy.local.postgres import postgres_answers, prepare_postgres
+from deploy.local.postgres import check_postgres, postgres_answers, prepare_postgres
 from deploy.local.postgres_roles import ensure_roles
 from deploy.local.service import Service
 from deploy.local.streams import ensure_streams
@@ -78,6 +78,7 @@ def _servers(stack: Stack) -> list[Service]:
             Service(
                 name="nats",
                 prepare=lambda: prepare_nats(settings),
+                check=lambda: check_nats(settings),
                 ready=lambda _since: nats_answers(settings),
                 url=settings.nats.url,
             )
@@ -87,6 +88,7 @@ def _servers(stack: Stack) -> list[Service]:
             Service(
                 name="postgres",
                 prepare=lambda: prepare_postgres(settings),
+                check=lambda: check_postgres(settings),
                 ready=lambda _since: postgres_answers(settings),
                 url=settings.database.url,
             )

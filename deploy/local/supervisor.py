@@ -79,6 +79,9 @@ class Supervisor:
             StackError: one of them does not start; what was started has been ended.
         """
         try:
+            for each in self._states:
+                if each.state == WAITING:
+                    each.service.check()
             while not self.stopping.is_set():
                 for each in self._states:
                     self._step(each, first=True)

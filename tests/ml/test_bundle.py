@@ -1,6 +1,7 @@
 """Bundles: written as the loop reads them, the same bytes for the same model."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -117,3 +118,18 @@ def test_a_bundle_knows_its_names_at_every_stage(trained, tmp_path):
     live = write_bundle(tmp_path / "l", trained, SMALL, stage="live")
     assert {paper.id, live.id} < twins(tmp_path / "p")
     assert twins(tmp_path / "p") == twins(tmp_path / "l")
+
+
+def test_nobody_ever_reads_half_a_bundle_while_it_is_written(trained, tmp_path):
+    before = write_bundle(tmp_path, trained, SMALL)
+
+    def write():
+        for version in range(200):
+            noted(tmp_path, {}, {"model_version": version})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        assert read_bundle(tmp_path).id == before.id
+    writer.join()
+    assert read_bundle(tmp_path).training["model_version"] == 199

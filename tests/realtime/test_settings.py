@@ -153,7 +153,7 @@ def test_the_path_given_wins_over_the_one_in_the_environment(example) -> None:
         ({"decision": {"minimum_hold": "15 minutes"}}, ["is no duration"]),
         ({"account": {"balance": 0}}, ["balance = 0", "above 0"]),
         ({"account": {"balance": float("nan")}}, ["balance = nan", "above 0"]),
-        ({"account": {"balance": float("inf")}}, ["balance = inf"]),
+        ({"account": {"balance": float("inf")}}, ["balance = inf", "must be a finite number"]),
         ({"account": {"currency": "Dollars"}}, ["currency = 'Dollars'", "USD"]),
         ({"account": {"mode": "net"}}, ["netting, hedging"]),
         ({"account": {"money_digits": 2.5}}, ["money_digits = 2.5", "whole number"]),
@@ -170,6 +170,11 @@ def test_the_path_given_wins_over_the_one_in_the_environment(example) -> None:
         ({"trade": 5}, ["different symbols"]),
         ({"paths": {"var": 5}}, ["var = 5", "must be a path"]),
         ({"symbols": {"EURUSD": 3}}, ["[symbols.EURUSD]", "must be a table"]),
+        ({"nats": {"url": "127.0.0.1"}}, ["[nats]: url", "nats://127.0.0.1:14222"]),
+        ({"nats": {"url": "127.0.0.1:14222"}}, ["[nats]: url", "nats://127.0.0.1:14222"]),
+        ({"nats": {"url": "nats://127.0.0.1:x"}}, ["[nats]: url", "nats://127.0.0.1:14222"]),
+        ({"database": {"url": "sqlite:///x"}}, ["[database]: url", "postgresql://127.0.0.1"]),
+        ({"gateway": {"history_from": "yesterday"}}, ["history_from = 'yesterday'", "2024-05-01"]),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_refused_with_place_value_and_what_is_allowed(table, words) -> None:
@@ -303,6 +308,12 @@ def test_names_far_from_any_other_are_answered_with_the_whole_list() -> None:
         unknown_name("key", "zzz", ["alpha", "beta"]) == "unknown key 'zzz'; there are alpha, beta"
     )
     assert "did you mean alpha?" in unknown_name("key", "ALPHA", ["alpha", "beta"])
+    assert "did you mean EURUSD?" in unknown_name("symbol", "eurusd", ["EURUSD", "XAUUSD"])
+
+
+def test_a_refused_url_does_not_show_its_password() -> None:
+    message = refused({"nats": {"url": "me:hunter2@nats.example"}})
+    assert "hunter2" not in message
 
 
 def test_every_field_of_every_section_is_described() -> None:

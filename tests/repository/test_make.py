@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = [
     "help", "setup", "demo", "test", "lint", "bench", "battery", "simulate", "up", "down",
+    "job",
     "contracts", "lock", "clean",
 ]  # fmt: skip
 

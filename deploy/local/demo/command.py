@@ -68,10 +68,10 @@ def _run(base: Settings, options: argparse.Namespace, console: Console) -> int:
     with UpLock(demo_folder(base) / "run" / "up.lock"):
         symbol = options.symbol or _SYMBOL
         source = _source(base, options, symbol)
+        end_leftovers(demo_folder(base) / "run")
         place = prepare(base, symbol)
         for problem in problems_of(place.settings):
             raise SettingsError(problem)
-        end_leftovers(place.settings)
         show = Show(place, console, stays=not options.once)
         stop_on_signals(show.stopping)
         try:

@@ -25,6 +25,16 @@ ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 60.0
 
 
+_HOLDS = """
+import sys, time
+from pathlib import Path
+from deploy.local.record import UpLock
+with UpLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
 def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
@@ -202,6 +212,80 @@ def test_servers_elsewhere_are_used_and_neither_started_nor_ended(
     assert checkout.run("down").returncode == 0
     assert nats_answers(nats)
     assert postgres_answers(database)
+
+
+def test_ports_are_looked_at_before_any_server_starts(checkout: Checkout) -> None:
+    """A taken port of MLflow once ended a start of half a minute, without saying how to choose."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        done = checkout.run("run", "mlflow", "--mlflow-port", str(port))
+    assert done.returncode == 2
+    assert f"port {port} for MLflow is taken" in done.stderr
+    assert 'make up ARGS="--mlflow-port PORT"' in done.stderr
+    assert "ready" not in done.stdout
+    assert not (checkout.settings.paths.var / "logs" / "nats.log").exists()
+    assert not (checkout.settings.paths.var / "logs" / "postgres.log").exists()
+
+
+def test_wrong_settings_are_a_line_each_and_nothing_is_started(checkout: Checkout) -> None:
+    text = checkout.config.read_text()
+    checkout.config.write_text(f'trade = ["eurusd"]\n{text}[gateway]\nserver_time = "Mars"\n')
+    done = checkout.run("run", "nats")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 2
+    assert "did you mean EURUSD?" in done.stderr
+    assert "server_time" in done.stderr
+    assert not nats_answers(checkout.settings)
+
+
+def test_status_and_down_know_the_demo(checkout: Checkout) -> None:
+    """`down` said that nothing was up, and `status` that nothing ran, beside a running demo."""
+    run = checkout.settings.paths.var / "demo" / "run"
+    demo = subprocess.Popen(
+        [sys.executable, "-c", _HOLDS, str(run / "up.lock")], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        assert demo.stdout is not None
+        assert demo.stdout.readline() == b"held\n"
+        status = checkout.run("status")
+        assert status.returncode == 0, status.stdout
+        assert f"the demo is up (process {demo.pid})" in status.stdout
+        assert "the stack is not up" in status.stdout
+        done = checkout.run("down")
+        assert (done.returncode, done.stdout) == (0, "the demo is down\n")
+        assert demo.wait(PATIENCE_S) == -signal.SIGTERM
+    finally:
+        demo.kill()
+        demo.wait()
+    assert checkout.run("status").returncode == 1
+
+
+@pytest.mark.parametrize("module", ["deploy.local.demo", "deploy.local"])
+def test_ctrl_c_while_everything_is_imported_is_no_traceback(checkout: Checkout, module) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module]
+    command += ["--once"] if module.endswith("demo") else ["status"]
+    process = subprocess.Popen(
+        [*command, "--config", str(checkout.config)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:  # one a module that was imported
+        if line.rstrip().endswith(" deploy.local"):
+            break
+    time.sleep(0.15)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    process.wait(PATIENCE_S)
+    assert process.returncode in (-signal.SIGINT, 130), process.returncode
+    assert "Traceback" not in rest
+
+
+def test_a_job_of_a_platform_that_never_ran_is_one_line(checkout: Checkout) -> None:
+    done = checkout.run("job", "retrain")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "make up" in done.stderr
 
 
 def test_a_setting_that_does_not_exist_is_one_line(checkout: Checkout) -> None:

@@ -5,8 +5,11 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.local.demo.__main__ import main
+import pytest
+
+from deploy.local.demo.command import main
 from deploy.local.demo.place import prepare
+from deploy.local.errors import StackError
 from deploy.local.ports import is_free, port_of
 from deploy.local.record import UpLock
 from realtime.settings import Settings, load_settings
@@ -73,11 +76,35 @@ def test_a_second_demo_leaves_the_first_one_its_files(tmp_path, capsys, monkeypa
     assert kept.exists()
 
 
-def test_a_file_that_is_not_there_costs_nothing_of_the_last_run(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [("no.csv", None, "no such file"), ("junk.csv", "hello\n", "junk.csv")],
+)
+def test_a_file_that_cannot_be_run_on_costs_nothing_of_the_last_run(
+    tmp_path, capsys, monkeypatch, name, content, words
+):
     monkeypatch.setenv("AITRADING_PATHS__VAR", str(tmp_path))
     report = tmp_path / "demo" / "report.json"
     report.parent.mkdir(parents=True)
     report.write_text("{}")
-    assert main(["--once", "--data", str(tmp_path / "no.csv"), "--symbol", "EURUSD"]) == 2
-    assert "there is no" in capsys.readouterr().err
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert main(["--once", "--data", str(tmp_path / name), "--symbol", "EURUSD"]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
     assert report.exists()
+
+
+def test_files_of_the_last_run_that_cannot_be_removed_are_one_line(tmp_path: Path) -> None:
+    """Without permission to write it was a traceback."""
+    (tmp_path / "demo" / "report.json").mkdir(parents=True)  # as good as any that stays
+    with pytest.raises(StackError, match=r"report\.json: cannot be removed: "):
+        prepare(base(tmp_path), "EURUSD")
+
+
+def test_the_users_specifications_are_found_from_everywhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = base(tmp_path)
+    own = replace(settings, paths=replace(settings.paths, specifications="own.toml"))
+    assert prepare(own, "EURUSD").settings.paths.specifications == str(tmp_path / "own.toml")
