@@ -66,10 +66,12 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> str:
 
 def _near(name: str, known: Sequence[str], most: int) -> list[str]:
     """Return what is spelt nearly so, however upper and lower case were mixed up."""
+    spelt = {each.lower(): each for each in known}
+    if name.lower() in spelt:
+        return [spelt[name.lower()]]
     near = get_close_matches(name, known, n=most, cutoff=0.6)
     if near:
         return near
-    spelt = {each.lower(): each for each in known}
     return [spelt[each] for each in get_close_matches(name.lower(), spelt, n=most, cutoff=0.6)]
 
 

@@ -170,12 +170,14 @@ def _rows(content: Mapping[str, Any], currency: str) -> list[tuple[str, str]]:
     for stage, times in _part(content, "latency_us").items():
         shown = ", ".join(f"{name} {value:,.0f} us" for name, value in times.items())
         found.append((stage, shown or "nothing to measure"))
-    found.append(("live equals backtest", _verdict(_part(content, "parity"))))
+    found.append(("live equals backtest", _verdict(_part(content, "parity"), content["orders"])))
     return found
 
 
-def _verdict(parity: Mapping[str, Any]) -> str:
+def _verdict(parity: Mapping[str, Any], orders: int) -> str:
     names = ("orders_equal", "fills_equal", "decisions_equal", "features_bit_equal")
+    if all(parity[name] for name in names) and not orders:
+        return "[yellow]yes: decisions, and features to the bit; no order to compare[/]"
     if all(parity[name] for name in names):
         return "[green]yes: orders, fills, decisions, and features to the bit[/]"
     return f"[red]NO: {parity['first_difference']}[/]"

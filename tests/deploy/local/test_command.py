@@ -256,7 +256,7 @@ def test_status_and_down_know_the_demo(checkout: Checkout) -> None:
         assert demo.wait(PATIENCE_S) == -signal.SIGTERM
     finally:
         demo.kill()
-        demo.wait()
+        demo.communicate()
     assert checkout.run("status").returncode == 1
 
 
@@ -275,8 +275,7 @@ def test_ctrl_c_while_everything_is_imported_is_no_traceback(checkout: Checkout,
             break
     time.sleep(0.15)
     process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    process.wait(PATIENCE_S)
+    _, rest = process.communicate(timeout=PATIENCE_S)
     assert process.returncode in (-signal.SIGINT, 130), process.returncode
     assert "Traceback" not in rest
 

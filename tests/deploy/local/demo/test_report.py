@@ -75,6 +75,21 @@ def test_a_difference_is_shown_and_not_called_equal() -> None:
     assert "yes" not in text
 
 
+def test_without_an_order_it_does_not_claim_to_have_compared_any() -> None:
+    text = printed({**CONTENT, "orders": 0, "fills": 0})
+    assert "no order to compare" in text
+    assert "yes: orders" not in text
+
+
+def test_the_spread_that_bars_were_traded_with_and_the_whole_way_to_the_report_are_said() -> None:
+    """The report's path was cut at the table's edge, and the spread was not told at all."""
+    spread = {"rows": 10, "without": 10, "assumed_points": 2.0, "assumed_from": "catalogue"}
+    page = f"file:///{'a long folder/' * 20}report.html"
+    text = printed({**CONTENT, "spread": spread, "urls": {"report": page}})
+    assert "2 points assumed (catalogue) for 10 of 10 bars: the file has none" in text
+    assert page in text
+
+
 def test_percentiles_are_microseconds_and_nothing_of_nothing() -> None:
     assert percentiles([1_000] * 99 + [5_000]) == {"p50": 1.0, "p95": 1.0, "p99": 1.0}
     assert percentiles([]) == {}

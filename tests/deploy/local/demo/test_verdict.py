@@ -24,6 +24,7 @@ def test_live_equals_the_backtest_with_specifications_of_the_user(
     run = a_run(replace(stack_settings, paths=paths))
     recorded(run.settings, run.messages)
     shelf = run.settings.paths.var / "loop" / "paper" / "bundles"
-    outcome = judge(run.settings, shelf / run.bundle.id, run.ticks)
+    (bundle,) = shelf.iterdir()
+    outcome = judge(run.settings, bundle, run.ticks)
     assert outcome.parity.equal, outcome.parity.first_difference
     assert outcome.parity.fills > 20
