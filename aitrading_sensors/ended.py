@@ -63,19 +63,35 @@ def ended_since(
     found: list[Ended] = []
     limits: list[int] = []
     for kind in kinds:
-        asked = dg.RunStatusChangeRecordsFilter(
-            event_type=kind, after_storage_id=place, job_names=[job] if job else None
-        )
-        records = instance.fetch_run_status_changes(asked, limit=_MOST, ascending=True).records
-        if len(records) == _MOST:
-            limits.append(records[-1].storage_id)
-        for record in records:
-            run = instance.get_run_by_id(record.event_log_entry.run_id)
-            if run is not None:  # else it was deleted
-                event = record.event_log_entry.dagster_event
-                message = "" if event is None else event.message or ""
-                found.append(Ended(place=record.storage_id, run=run, message=message))
+        some, last_seen = _some_of(instance, place, kind, job)
+        found += some
+        if last_seen:
+            limits.append(last_seen)
     # Of one kind there may be more: nothing after those may be done before them.
     last = min(limits, default=None)
     ordered = sorted(found, key=lambda each: each.place)
     return ordered if last is None else [each for each in ordered if each.place <= last]
+
+
+def _some_of(
+    instance: dg.DagsterInstance, place: int, kind: _Kind, job: str
+) -> tuple[list[Ended], int]:
+    """Return runs of one kind, and the place up to which they were read; 0 = there are no more.
+
+    Jobs are told apart here: Dagster's storage in PostgreSQL refuses to.
+    """
+    while True:
+        asked = dg.RunStatusChangeRecordsFilter(event_type=kind, after_storage_id=place)
+        records = instance.fetch_run_status_changes(asked, limit=_MOST, ascending=True).records
+        found: list[Ended] = []
+        for record in records:
+            run = instance.get_run_by_id(record.event_log_entry.run_id)
+            if run is not None and job in ("", run.job_name):  # None: it was deleted
+                event = record.event_log_entry.dagster_event
+                message = "" if event is None else event.message or ""
+                found.append(Ended(place=record.storage_id, run=run, message=message))
+        if len(records) < _MOST:
+            return found, 0
+        place = records[-1].storage_id
+        if found:
+            return found, place

@@ -71,8 +71,9 @@ class Verdict:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is recorded that could be compared, and nothing came out either."""
-        return self.agrees and not any(each.recorded for each in self.loop)
+        """Whether nothing was predicted, decided or ordered, in the record or again: bars aside."""
+        said = [each.recorded for each in self.loop if each.kind != "bar"]
+        return self.agrees and not any(said)
 
     @property
     def agrees(self) -> bool:
@@ -298,7 +299,10 @@ def lines(verdict: Verdict) -> Iterator[str]:
     for remark in verdict.remarks:
         yield f"note: {remark}"
     if verdict.is_empty:
-        yield "nothing to compare: the loop said nothing; had it a model? (alerts: tail 'ops.>')"
+        yield (
+            "nothing to compare: no prediction, decision or order; a model predicts nothing up to"
+            " what it was trained and evaluated on (cut it: make job JOB=retrain UNTIL=...)"
+        )
     else:
         yield "everything agrees to the bit" if verdict.agrees else "NOT EQUAL"
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from realtime.bundle import BundleUnreadable
+from realtime.clock import SimulatedClock
 from realtime.contracts.orders_pb2 import OrderRequest
+from realtime.contracts.subjects import tick_subject
 from realtime.model import load_model
 from realtime.model_fold import fold_models
 from realtime.parity import parity
@@ -14,7 +16,19 @@ from realtime.replay import _desk, main, replay
 from realtime.store.connection import OWNER, READER, connect
 from realtime.store.errors import RecordIncomplete
 from realtime.store.readers import read_recorded
-from tests.realtime.recorded_run import a_run, migrated, recorded, toml_of
+from realtime.warm import build_trader, calendar_span
+from tests.fixtures.bundles import logistic_bundle
+from tests.parity.scenarios import made_ticks
+from tests.realtime.recorded_run import (
+    FEATURES,
+    WEIGHTS,
+    a_run,
+    migrated,
+    recorded,
+    toml_of,
+    trading_settings,
+)
+from tests.realtime.standin_gateway import tick_messages
 
 FIRST = "(SELECT min(report_seq) FROM deals)"
 FIRST_EXIT = "(SELECT min(report_seq) FROM deals WHERE entry = 1)"
@@ -172,3 +186,33 @@ def test_an_empty_database_is_said_to_be_empty(stack_settings):
     migrated(stack_settings)
     with pytest.raises(RecordIncomplete, match="accounts: none"):
         replayed(stack_settings)
+
+
+def test_a_record_with_nothing_to_compare_does_not_agree(stack_settings, tmp_path, capsys):
+    """History that a model had been trained on was replayed, and called equal to the bit."""
+    settings = trading_settings(stack_settings, lockstep=True)
+    ticks = made_ticks(600)
+    first_ns, last_ns = int(ticks["time_ns"][0]), int(ticks["time_ns"][-1])
+    shelf = settings.paths.var / "loop" / "paper" / "bundles"
+    made = logistic_bundle(
+        shelf / "a", features=FEATURES, weights=WEIGHTS, trained_through_ns=last_ns
+    )
+    (shelf / "a").rename(shelf / made.id)
+    models = {"EURUSD": load_model(shelf / made.id)}
+    span = calendar_span(first_ns, last_ns, lockstep=True)
+    trader = build_trader(settings, models, span, SimulatedClock(last_ns), muted=False)
+    messages = [
+        (tick_subject("EURUSD"), each.SerializeToString())
+        for each in tick_messages(ticks, ("EURUSD",), most=7)
+    ]
+    for i in range(len(ticks)):
+        time_ns = int(ticks["time_ns"][i])
+        trader.take(ticks, i, i + 1, time_ns, time_ns)
+        messages += [(each.subject, each.payload) for each in trader.drain()]
+    trader.flush()
+    messages += [(each.subject, each.payload) for each in trader.drain()]
+    recorded(settings, messages)
+    assert main(["--config", str(toml_of(settings, tmp_path / "settings.toml"))]) == 2
+    said = capsys.readouterr().out
+    assert "nothing to compare: no prediction, decision or order" in said
+    assert "agrees" not in said
