@@ -35,7 +35,7 @@ def up(settings: Settings, config: Path | None, names: Sequence[str], ports: Por
             settings=settings,
             config=config,
             health=health,
-            market=_market(settings, names),
+            market=market_of(settings, names),
             ports=ports,
         )
         services = chosen(all_services(stack), names)
@@ -136,24 +136,24 @@ def stop_on_signals(stopping: threading.Event) -> None:
         signal.signal(number, stop)
 
 
-def _market(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+def market_of(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     """Say what the simulated terminal plays; nothing where there is a real one, or no history."""
     if names and not _NEED_MARKET & set(names):
         return ()
     if settings.gateway.terminal.endswith(".exe"):
         return ()
     lake = settings.paths.lake
-    if not any((lake / kind).is_dir() for kind in ("ticks", *_bar_kinds(lake))):
+    lacking = [
+        name for name in settings.trade if not any((lake / "ticks" / name).glob("*.parquet"))
+    ]
+    if lacking:
+        inbox = settings.paths.var / "inbox" / "SYMBOL"
         _say(
-            f"no market data in {lake}: without terminal and gateway; import some"
-            " (python -m realtime.history --help), then down and up again"
+            f"no ticks of {', '.join(lacking)} in {lake}: without terminal and gateway; drop files"
+            f" into {inbox}, and when they are built make down and make up"
         )
         return ()
     return ("--lake", str(lake.resolve()))
-
-
-def _bar_kinds(lake: Path) -> list[str]:
-    return [each.name for each in lake.glob("bars_*")] if lake.is_dir() else []
 
 
 def _row(record: Record) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local.commands import market_of
 from deploy.local.nats_server import nats_answers
 from deploy.local.ports import port_of
 from deploy.local.postgres import postgres_answers
@@ -236,6 +237,17 @@ def test_wrong_settings_are_a_line_each_and_nothing_is_started(checkout: Checkou
     assert "did you mean EURUSD?" in done.stderr
     assert "server_time" in done.stderr
     assert not nats_answers(checkout.settings)
+
+
+def test_bars_that_are_not_ticks_yet_start_no_terminal(checkout: Checkout, capsys) -> None:
+    """`make up` ended between the import of bars and the making of their ticks."""
+    lake = checkout.settings.paths.lake
+    (lake / "bars_h1" / "EURUSD").mkdir(parents=True)
+    assert market_of(checkout.settings, ()) == ()
+    assert "no ticks of EURUSD" in capsys.readouterr().out
+    (lake / "ticks" / "EURUSD").mkdir(parents=True)
+    (lake / "ticks" / "EURUSD" / "2024-01.parquet").touch()
+    assert market_of(checkout.settings, ()) == ("--lake", str(lake))
 
 
 def test_status_and_down_know_the_demo(checkout: Checkout) -> None:
