@@ -1,11 +1,11 @@
 """``python -m deploy.local.demo``: see `deploy.local.demo.command`."""
 
-import signal
 import sys
 
+from deploy.local.interrupted import end_on_interrupt
+
 if __name__ == "__main__":
-    # Importing takes a second: Ctrl-C meanwhile ends us at once, without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_on_interrupt()  # importing takes a second
     from deploy.local.demo.command import main
 
     sys.exit(main())

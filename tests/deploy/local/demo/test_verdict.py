@@ -9,7 +9,7 @@ from tests.realtime.recorded_run import a_run, recorded
 
 OWN = """[symbols.EURUSD]
 commission_mode = "per_lot"
-commission_rate = 3.5
+commission_rate = 9.5
 swap_long = -7.1
 """
 
