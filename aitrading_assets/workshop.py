@@ -24,10 +24,10 @@ from ml.evaluation.evaluation import Evaluation
 from ml.gates import GateReport
 from ml.models.boosted import Boosted
 from ml.training import Trained
-from ml.whole_files import write_whole
 from realtime.bundle import Bundle, read_bundle
 from realtime.contracts.subjects import token
 from realtime.settings import Settings
+from realtime.whole_files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)

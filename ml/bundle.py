@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ml.config import TrainingConfig
 from ml.models.form import INPUT, OUTPUT
 from ml.trials import trial_table
-from ml.whole_files import write_whole
 from realtime.bundle import (
     FORMAT,
     MANIFEST,
@@ -21,6 +20,7 @@ from realtime.bundle import (
     read_bundle,
 )
 from realtime.settings import DecisionSettings
+from realtime.whole_files import write_whole
 
 if TYPE_CHECKING:
     from ml.training import Trained  # xgboost: seconds that a rollback must not wait for

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ml.whole_files import append_lines
 from realtime.clock import Clock, WallClock
 from realtime.contracts.subjects import token
 from realtime.kernels.features.catalogue import CLOCKS_NS
+from realtime.whole_files import append_lines
 
 if TYPE_CHECKING:  # xgboost: seconds that a rollback must not wait for
     from ml.config import Candidate

@@ -92,8 +92,7 @@ class Driver:
             self._let_out()
         except Exception as error:  # whatever it is, trading must not go on
             logging.getLogger(__name__).debug("halted", exc_info=True)
-            name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            self.halt(f"{name}{error}")
+            self._halt_for(error)
             return False
         return has_more
 
@@ -144,8 +143,17 @@ class Driver:
 
     def finish(self) -> None:
         """Write down what is open, and keep the state."""
-        if not self.halted and not self.is_muted:
+        if self.halted or self.is_muted:
+            return
+        try:
             self._let_out(always_keep=True)
+        except Exception as error:  # as above
+            logging.getLogger(__name__).debug("halted", exc_info=True)
+            self._halt_for(error)
+
+    def _halt_for(self, error: Exception) -> None:
+        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        self.halt(f"{name}{error}")
 
     @property
     def is_holding(self) -> bool:
@@ -283,7 +291,8 @@ class Driver:
             must_keep = always_keep or bool(outgoing)
         if must_keep:
             outgoing = self._keep(outgoing)
-        self._publish(outgoing)
+        if outgoing:
+            self._publish(outgoing)
         return has_order
 
     def _hold(self, outgoing: list[Outgoing], *, always: bool) -> list[Outgoing]:

@@ -33,7 +33,7 @@ from realtime.driver import HOLD_S, Driver, Standing
 from realtime.healing import Healer
 from realtime.inbox import live_chunks, read_report
 from realtime.model import Model
-from realtime.outbox import Outbox, publish_now
+from realtime.outbox import Outbox, OutboxError, publish_now
 from realtime.recorded_ticks import recorded_ticks
 from realtime.service import Service, end_task, run
 from realtime.startup import Startup, Stopped, await_first_tick, needs, pause, warm_from_history
@@ -405,13 +405,21 @@ class Loop:
         orders = [each for each in outgoing if each.stream == ORDERS]
         if orders and len(orders) < len(outgoing):
             self._rest = [each for each in outgoing if each.stream != ORDERS]
-            asyncio.get_running_loop().call_soon(self._publish_rest)
+            asyncio.get_running_loop().call_soon(self._publish_rest_now)
             outgoing = orders
         self._outbox.put_all(outgoing)
 
     def _publish_rest(self) -> None:
         rest, self._rest = self._rest, []
         self._outbox.put_all(rest)
+
+    def _publish_rest_now(self) -> None:
+        try:
+            self._publish_rest()
+        except OutboxError as error:  # nobody above would hear of it
+            driver = self._driver
+            assert driver is not None
+            driver.halt(f"{type(error).__name__}: {error}")
 
     def _compare(self, outgoing: list[Outgoing]) -> None:
         """Halt before an order leaves that another one of its number was sent instead of."""

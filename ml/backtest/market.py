@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ml.backtest.request import BacktestError, Request
 from ml.backtest.run import DataSource, Finding
 from realtime.history.importing import NO_SPREADS
-from realtime.history.read import Imported, read_any
+from realtime.history.read import read_any
+from realtime.history.report import Report
 from realtime.kernels.layout import TICK
 from realtime.symbols import Symbol
 
@@ -71,7 +72,7 @@ def read_market(request: Request, specifications: Sequence[Symbol]) -> Market:
             rows, findings = with_spread(rows, symbol, request)
         parts.append(rows)
         frames.append(imported.timeframe.lower() or "tick")
-        sources.append(described(file, imported, findings))
+        sources.append(described(file, imported.report, findings))
     if len(set(frames)) != 1:
         pairs = ", ".join(f"{s.file}: {f}" for s, f in zip(sources, frames, strict=True))
         msg = f"the files must all be ticks, or bars of one timeframe; they are {pairs}"
@@ -130,9 +131,8 @@ def with_spread(
     return bars, findings
 
 
-def described(file: Path, imported: Imported, more: Sequence[Finding]) -> DataSource:
+def described(file: Path, report: Report, more: Sequence[Finding]) -> DataSource:
     """Return an import's report as the backtest's report shows it."""
-    report = imported.report
     findings = [
         Finding(
             reason=reason,

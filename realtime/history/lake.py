@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import io
 import json
-import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,13 +27,13 @@ from realtime.history.errors import LakeDamaged, LakeError, LakeWriteFailed
 from realtime.history.market import checked_symbol
 from realtime.history.merge import OwnedTicks, owned
 from realtime.kernels.layout import BAR, TICK
+from realtime.whole_files import PARTIAL, write_whole
 
 ROW_GROUP = 1 << 17
 _SOURCES = b"aitrading.sources"
 _OWNERS = b"aitrading.owners"
 _OWNER_COLUMN = "owners"  # of ticks: one bit a source, in the order of the metadata
 _VERSION = b"aitrading.lake"
-_PARTIAL = ".partial"
 _SECOND_NS = 1_000_000_000
 # What a reader fills in by itself is not stored.
 _TICK_COLUMNS = ("time_ns", "bid", "ask", "last", "volume", "flags")
@@ -249,7 +248,8 @@ class Lake:
         """
         try:
             if self.is_local:
-                _replace(Path(path), content)
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(Path(path), content)
             else:
                 self.files.pipe_file(path, content)
         except OSError as error:
@@ -280,28 +280,9 @@ class Lake:
             except OSError as error:
                 msg = "another process is writing to it"
                 raise self._failed(msg, self.root, error) from error
-            for orphan in root.glob(f"*/*/*{_PARTIAL}"):
+            for orphan in root.glob(f"*/*/*{PARTIAL}"):
                 orphan.unlink(missing_ok=True)
             yield
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # so that the rename itself survives a power cut
-    finally:
-        os.close(folder)
 
 
 def encode(

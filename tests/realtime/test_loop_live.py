@@ -13,9 +13,9 @@ from realtime.clock import SimulatedClock
 from realtime.connection import connect
 from realtime.contracts.market_data_pb2 import Ticks
 from realtime.contracts.orders_pb2 import AccountState, ExecutionReport, OrderRequest, Position
-from realtime.contracts.subjects import report_subject, tick_subject
+from realtime.contracts.subjects import DECISIONS, ORDERS, report_subject, tick_subject
 from realtime.kernels.codes import RISK_DRAWDOWN
-from realtime.outbox import Outbox, publish_now
+from realtime.outbox import Outbox, OutboxFull, publish_now
 from realtime.reset import reset_drawdown
 from tests.fixtures.bundles import logistic_bundle
 from tests.fixtures.servers import nats_server, running_nats
@@ -520,6 +520,54 @@ def test_a_disk_that_keeps_no_state_halts_the_loop_before_it_orders(settings, tm
                 resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
             assert "the disk took only a part of the state" in loop.health.text
             assert feed.orders == []
+
+    run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_a_disk_that_is_full_while_nothing_happens_halts_the_loop_and_does_not_end_it(
+    settings, tmp_path, ticks
+):
+    settings = replace(settings, loop=replace(settings.loop, state_every_ns=100_000_000))
+
+    async def script(feed, start):
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, allowed[1]))
+            try:
+                await loop.until(lambda loop: loop.health.state == "halted")
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+            assert "the disk took only a part of the state" in loop.health.text
+            assert not loop.task.done()
+
+    run(a_run(settings, ticks, tmp_path / "b", script))
+
+
+def test_records_that_find_no_room_after_their_order_halt_the_loop(
+    settings, tmp_path, ticks, monkeypatch
+):
+    """They leave in a turn of their own, where nobody would have heard of it."""
+    put_all = Outbox.put_all
+    ordered = []
+    refused = []
+
+    def no_room(outbox, messages):
+        ordered.extend(each for each in messages if each.stream == ORDERS)
+        if ordered and not refused and any(each.stream == DECISIONS for each in messages):
+            refused.extend(messages)
+            msg = "no room"
+            raise OutboxFull(msg)
+        put_all(outbox, messages)
+
+    async def script(feed, start):
+        monkeypatch.setattr(Outbox, "put_all", no_room)
+        async with start() as loop:
+            await loop.until(lambda loop: loop.health.state == "running")
+            await feed.publish(0, None)
+            await loop.until(lambda loop: loop.health.state == "halted")
+            assert loop.health.text == "OutboxFull: no room"
+            assert len(feed.orders) == 1
 
     run(a_run(settings, ticks, tmp_path / "b", script))
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from deploy.local.demo.source import Source, Spreads
 from deploy.local.demo.verdict import Outcome
 from ml.backtest.bundle import run_of, write_bundle_report
+from ml.backtest.market import described
 from ml.backtest.run import DataSource, Finding
 from realtime.settings import Settings
 
@@ -98,18 +99,7 @@ def _data_source(source: Source) -> DataSource:
         findings.append(
             Finding(reason=_ASSUMED, rows=spreads.without, action="assumed", detail=detail)
         )
-    return DataSource(
-        file=source.path.name,
-        format=report.format,
-        zone=f"{report.zone} ({report.zone_how})",
-        rows_read=report.rows_read,
-        rows_kept=report.rows_kept,
-        rows_repaired=sum(report.repaired.values()),
-        rows_quarantined=report.rows_quarantined,
-        first_ns=report.first_ns,
-        last_ns=report.last_ns,
-        findings=tuple(findings),
-    )
+    return described(source.path, report, findings)
 
 
 def write_reports(

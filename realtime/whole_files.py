@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+#: What a file ends with that a killed writer left.
+PARTIAL = ".partial"
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there; its folder must exist.
@@ -10,16 +13,17 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: it could not be written; what was there before is untouched.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: raised again
         partial.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
 
 
 def append_lines(path: Path, lines: list[str]) -> None:
@@ -36,12 +40,20 @@ def append_lines(path: Path, lines: list[str]) -> None:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
         text = "".join(f"{line}\n" for line in lines)
-        os.write(handle, (("\n" if torn else "") + text).encode())  # one write: no lines mix
+        content = (("\n" if torn else "") + text).encode()
+        if os.write(handle, content) != len(content):  # one write: no lines mix
+            msg = f"{path}: the disk took only a part: free some of it"
+            raise OSError(msg)
         os.fsync(handle)
     finally:
         os.close(handle)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait for the disk, so that a new name itself survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # so that a new file itself survives a power cut
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

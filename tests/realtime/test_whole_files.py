@@ -1,8 +1,10 @@
 """Files that are whole or not there, and lines that no killed writer spoils."""
 
+import resource
+
 import pytest
 
-from ml.whole_files import append_lines, write_whole
+from realtime.whole_files import append_lines, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -28,3 +30,17 @@ def test_a_line_that_was_cut_off_spoils_no_other(tmp_path):
     path.write_bytes(path.read_bytes() + b"half")
     append_lines(path, ["three"])
     assert path.read_text() == "one\ntwo\nhalf\nthree\n"
+
+
+def test_lines_of_which_the_disk_takes_only_a_part_are_not_said_to_be_written(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    append_lines(path, ["one"])
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, allowed[1]))
+    try:
+        with pytest.raises(OSError, match="only a part"):
+            append_lines(path, ["x" * 100])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    append_lines(path, ["three"])
+    assert path.read_text().splitlines()[::2] == ["one", "three"]
