@@ -40,6 +40,7 @@ _Result = TypeVar("_Result")
 HEALTH_EVERY_S = 1.0
 _BUFFER_BYTES = 16 * 1024 * 1024  # of the connection, beyond which nobody hears of our health
 _GRACE_S = 1.5  # after which a service that does not stop is cancelled
+_LAST = ("stopping", "halted")  # states of a service that is to end
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 
 
@@ -83,6 +84,8 @@ class Service:
             numbers: counters and positions; kept until given again.
         """
         health = self._health
+        if self.stopping.is_set() and state not in _LAST:
+            state, text = "stopping", ""  # what was under way meanwhile is no news any more
         is_new = (health.state, health.text) != (state, text)
         health.state, health.text = state, text
         for name, value in numbers.items():

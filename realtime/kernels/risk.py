@@ -19,7 +19,7 @@ limit that stops its opening half leaves its closing half. *Flatten* is what the
 daily loss and the drawdown limit ask for: target 0, whatever was wanted, whatever the spread. Even
 they wait for a live market: an order on a stale quote or in a closed session cannot be executed
 sensibly, and one beside an order whose outcome is unknown could open what it means to close. They
-ask again at every tick.
+ask again at every tick, after a refusal of the broker once a wait of seconds is over.
 
 A forecast too old, or a clock adrift, is a reason not to open; it is no reason to keep a position.
 """

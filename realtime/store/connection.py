@@ -33,9 +33,6 @@ def connect(settings: Settings, role: str, *, autocommit: bool = True) -> Connec
     """
     url = settings.database.url
     parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        msg = f"[database] url = {_shown(url)!r}: must look like postgresql://host:port/name"
-        raise DatabaseRefused(msg)
     given: dict[str, Any] = {}
     if parts.username is None:
         given = {"user": role, "password": _password(settings.paths.secrets, role)}
@@ -54,7 +51,9 @@ def connect(settings: Settings, role: str, *, autocommit: bool = True) -> Connec
         )
     except psycopg.Error as error:
         user = given.get("user") or unquote(parts.username or "")
-        raise DatabaseRefused(_why(error, parts.hostname, parts.port, user, parts.path)) from error
+        raise DatabaseRefused(
+            _why(error, parts.hostname or "", parts.port, user, parts.path)
+        ) from error
 
 
 def where(settings: Settings) -> str:
@@ -69,11 +68,6 @@ def one_line(error: BaseException) -> str:
         return error.diag.message_primary
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return url if parts.password is None else url.replace(f":{parts.password}@", ":...@")
 
 
 def _password(folder: Path, role: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -118,9 +119,9 @@ def start(rig):
 LIMITS = {"account_limits": {"max_clock_offset": "0s"}, "gateway": {"call_timeout": "2s"}}
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("live")
+@contextmanager
+def running_live(folder):
+    """A terminal and a gateway that trades live with it."""
     (folder / "nats").mkdir()
     with running_nats(folder / "nats") as nats:
         rig = Rig(folder, nats, {"EURUSD": walk(4000)}, lockstep=False, **LIMITS)
@@ -128,6 +129,12 @@ def live(tmp_path_factory):
             yield start(rig)
         finally:
             rig.close()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    with running_live(tmp_path_factory.mktemp("live")) as live:
+        yield live
 
 
 def test_an_order_is_executed_and_reported_with_its_deal_and_the_account(live):

@@ -15,7 +15,6 @@ from realtime.connection import connect
 from realtime.contracts.market_data_pb2 import Ticks
 from realtime.contracts.orders_pb2 import ExecutionReport
 from tests.fixtures.gateway import Rig, walk
-from tests.fixtures.servers import running_nats
 from tests.mt5_gateway.test_live_orders import (
     BUY,
     EXPIRED,
@@ -24,7 +23,7 @@ from tests.mt5_gateway.test_live_orders import (
     REJECTED,
     SELL,
     Live,
-    start,
+    running_live,
 )
 
 _LOCKED = 10028
@@ -32,14 +31,8 @@ _LOCKED = 10028
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("safety")
-    (folder / "nats").mkdir()
-    with running_nats(folder / "nats") as nats:
-        rig = Rig(folder, nats, {"EURUSD": walk(4000)}, lockstep=False, **LIMITS)
-        try:
-            yield start(rig)
-        finally:
-            rig.close()
+    with running_live(tmp_path_factory.mktemp("safety")) as live:
+        yield live
 
 
 def net_lots(live):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from realtime.contracts.subjects import tick_subject
 from realtime.store.connection import OWNER, READER, RECORDER, connect
 from realtime.store.readers import read_orders, read_reports
 from realtime.store.writer import Writer
+from tests.fixtures.servers import running_nats, running_postgres
 from tests.realtime.recorded_run import a_run, migrated, stream_of, toml_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,13 +149,17 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(recorder, stack_settings):
     assert_complete(stack_settings, 31_000)
 
 
-def test_servers_that_are_killed_cost_nothing(tmp_path):
-    from tests.fixtures.servers import running_nats, running_postgres
-
-    with running_postgres(tmp_path / "p") as database, running_nats(tmp_path / "n") as nats:
+@contextmanager
+def mortal_servers(folder):
+    """A database and a message server that may be killed, and settings for both."""
+    with running_postgres(folder / "p") as database, running_nats(folder / "n") as nats:
         for each in nats.settings.paths.secrets.iterdir():
             (database.settings.paths.secrets / each.name).write_bytes(each.read_bytes())
-        settings = migrated(replace(database.settings, nats=nats.settings.nats))
+        yield database, nats, migrated(replace(database.settings, nats=nats.settings.nats))
+
+
+def test_servers_that_are_killed_cost_nothing(tmp_path):
+    with mortal_servers(tmp_path) as (database, nats, settings):
         recorder = Recorder(settings, tmp_path)
         try:
             publish(settings, ticks(1, 5_000))
@@ -176,12 +182,7 @@ def test_servers_that_are_killed_cost_nothing(tmp_path):
 
 def test_what_a_killed_database_forgot_is_recorded_again_though_nothing_more_comes(tmp_path):
     """A crash costs the last commits; a stream that has gone quiet must be read again, too."""
-    from tests.fixtures.servers import running_nats, running_postgres
-
-    with running_postgres(tmp_path / "p") as database, running_nats(tmp_path / "n") as nats:
-        for each in nats.settings.paths.secrets.iterdir():
-            (database.settings.paths.secrets / each.name).write_bytes(each.read_bytes())
-        settings = migrated(replace(database.settings, nats=nats.settings.nats))
+    with mortal_servers(tmp_path) as (database, _, settings):
         recorder = Recorder(settings, tmp_path)
         try:
             for start in (1, 1_001, 2_001):

@@ -1,5 +1,6 @@
 """Starting and ending services: exit codes, one line, health."""
 
+import argparse
 import asyncio
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from dataclasses import replace
 import pytest
 
 from realtime.__main__ import COMMANDS, main
+from realtime.clock import WallClock
+from realtime.service import Service
+from realtime.settings import load_settings
 from tests.fixtures.servers import nats_server, settings_in
 from tests.realtime.loop_runs import ROOT, LoopProcess, listening, settings_for
 
@@ -82,6 +86,16 @@ def test_a_loop_that_waits_tells_how_it_is_and_ends_when_told(tmp_path, nats_ser
             assert health[-1].state == "stopping"
 
     asyncio.run(check())
+
+
+def test_a_service_that_ends_does_not_say_that_it_waits(tmp_path):
+    """What was under way when it was told to end once had the last word."""
+    service = Service("loop", load_settings(environ={}), argparse.Namespace(), WallClock())
+    service.health("waiting", "no champion")
+    service.stop()
+    service.health("stopping")
+    service.health("waiting", "no champion")
+    assert (service._health.state, service._health.text) == ("stopping", "")
 
 
 def test_commands_are_listed_and_unknown_ones_refused(capsys):

@@ -291,6 +291,7 @@ def test_a_live_flatten_that_is_refused_at_every_tick_fits_without_decisions() -
     count = TAPE_ROWS + 1_000
     ticks = ticks_of([1.1] * count, symbol=1)
     for i in range(count):
+        desk["intents"][1]["refusals"] = 0  # as if each were long ago: it is sent on every tick
         engine.observe(ticks, i)
         engine.decide(1, int(ticks["time_ns"][i]), False)
     orders = engine.result().orders

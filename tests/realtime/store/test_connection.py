@@ -64,12 +64,6 @@ def test_a_database_that_is_not_there_is_named(stack_settings):
     assert "has no database 'nothing'" in refusal(with_url(stack_settings, url))
 
 
-def test_a_url_of_something_else_is_refused_without_its_password(stack_settings):
-    text = refusal(with_url(stack_settings, "mysql://me:secret@host/db"))
-    assert "must look like postgresql://" in text
-    assert "secret" not in text
-
-
 def test_the_command_ends_with_two_and_one_line(stack_settings, tmp_path, capsys):
     (stack_settings.paths.secrets / "postgres-aitrading").write_text("wrong")
     config = toml_of(stack_settings, tmp_path / "s.toml")
